@@ -1,0 +1,291 @@
+/* control.c - ptrace: births, execs, deaths, signals, stops.
+ *
+ * Everything here happens at a stop of the tracee and ends with resuming it. A tracee's death while it is
+ * being handled makes the ptrace calls fail with ESRCH; the exit status follows, so that is no error.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "engine.h"
+
+#define BIT(sig) (1ULL << ((sig) - 1))
+#define GROUP_STOPS (BIT(SIGSTOP) | BIT(SIGTSTP) | BIT(SIGTTIN) | BIT(SIGTTOU))
+
+static uint32_t deferred_exits;
+
+static void fork_event(struct task *parent)
+{
+    unsigned long tid = 0;
+    struct user_regs_struct regs;
+    uint64_t flags = 0;
+    if (ptrace(PTRACE_GETEVENTMSG, parent->tid, NULL, &tid) == 0 && task_regs(parent, &regs) == 0) {
+        if (regs.orig_rax == SYS_clone)
+            flags = regs.rdi;
+        struct task *child = task_of((int32_t)tid);
+        task_inherit(child, parent, flags);
+        if (child->is_attached) /* it stopped before we heard of it: it was held */
+            task_resume(child, PTRACE_CONT, 0);
+    }
+    task_resume(parent, PTRACE_CONT, 0);
+}
+
+static void event_stop(struct task *t, int sig)
+{
+    if (!t->is_attached) {
+        t->is_attached = 1;
+        if (t->is_announced)
+            task_resume(t, PTRACE_CONT, 0);
+        return; /* else held until its parent's event */
+    }
+    if (sig < 32 && BIT(sig) & GROUP_STOPS) {
+        t->group_stopped = 1;
+        task_resume(t, PTRACE_LISTEN, 0);
+        /* Its threads that wait in a trap cannot stop until their wait ends. */
+        if (engine.parked)
+            for (struct task *other = task_first(), *next; other; other = next) {
+                next = other->all_next;
+                if (other->group == t->group && other->is_waiting)
+                    park_interrupt(other);
+            }
+        signals_changed(t->group->parent); /* SIGCHLD with CLD_STOPPED */
+        return;
+    }
+    t->group_stopped = 0;
+    if (t->mask_swap == 1) {
+        mask_swap_stop(t);
+        return;
+    }
+    task_resume(t, PTRACE_CONT, 0);
+}
+
+/* The host spares pid 1 of a namespace from signals without a handler; a program that runs as pid 1 only because
+ * it was started alone must not notice. */
+static bool ends_init(struct task *t, int sig)
+{
+    struct signal_sets sets;
+    return engine.init && t->group == engine.init->group && !engine.keep_init && signal_ends_process(sig) &&
+           signal_sets_read(t, &sets) == 0 && !((sets.caught | sets.ignored) & BIT(sig));
+}
+
+/* The virtual user behind a pid of the sandbox; the receiver's own where the sender is gone. */
+static uint32_t uid_of(struct task *t, pid_t ns_pid)
+{
+    for (struct task *other = task_first(); other; other = other->all_next)
+        if (other->ns_tid == ns_pid && other->cred)
+            return other->cred->uid;
+    return t->cred->uid;
+}
+
+/* A signal that comes before the sentry has taken a notification ends it with ERESTARTSYS, even where the call is one
+ * that no signal interrupts. To the program the signal came before the call: it starts over after the handler, always. */
+static void restart_untaken_call(struct task *t)
+{
+    struct user_regs_struct regs;
+    if (platform != &seccomp_platform || t->was_interrupted || task_regs(t, &regs))
+        return;
+    if ((int64_t)regs.rax == -ERESTARTSYS && trap_is_ours((int32_t)regs.orig_rax)) {
+        regs.rax = (unsigned long long)-ERESTARTNOINTR;
+        task_set_regs(t, &regs);
+    }
+}
+
+static void signal_stop(struct task *t, int sig)
+{
+    siginfo_t info;
+    bool has_info = ptrace(PTRACE_GETSIGINFO, t->tid, NULL, &info) == 0;
+    sentry_stats.signals++;
+    if (engine.trace)
+        hooks.trace(t, SENTRY_TRACE_SIGNAL, sig, 3);
+    if (t->mask_swap == 2)
+        mask_swap_delivered(t);
+    else
+        restart_untaken_call(t);
+    if (ends_init(t, sig)) {
+        engine.init_signal = sig;
+        kill(t->group->tgid, SIGKILL);
+        return;
+    }
+    bool is_from_process = info.si_code == SI_USER || info.si_code == SI_QUEUE || info.si_code == SI_TKILL ||
+                           (sig == SIGCHLD && info.si_code > 0);
+    if (has_info && is_from_process && info.si_pid != 0 && info.si_uid == geteuid()) {
+        info.si_uid = uid_of(t, info.si_pid);
+        ptrace(PTRACE_SETSIGINFO, t->tid, NULL, &info);
+    } else if (has_info && info.si_code == SI_USER && info.si_pid == 0) {
+        /* Sent by the sentry (a pid outside the namespace shows as 0), which may not queue what the kernel would. */
+        if (sig == SIGALRM)
+            info.si_code = SI_KERNEL;
+        else if (sig == SIGPIPE || sig == SIGXFSZ)
+            info.si_pid = task_ns_tid(t), info.si_uid = t->cred->uid;
+        ptrace(PTRACE_SETSIGINFO, t->tid, NULL, &info);
+    }
+    task_resume(t, PTRACE_CONT, sig);
+}
+
+static void kill_begin(struct task *t, struct user_regs_struct *regs)
+{
+    t->trap.nr = (int32_t)regs->orig_rax;
+    uint64_t args[6] = {regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9};
+    memcpy(t->trap.args, args, sizeof args);
+    int64_t error = hooks.kill_check(t);
+    if (error != 0) { /* refused, or done by the sentry itself (1) */
+        regs->orig_rax = (unsigned long long)-1;
+        regs->rax = (unsigned long long)(error < 0 ? error : 0);
+        task_set_regs(t, regs);
+        task_resume(t, PTRACE_CONT, 0);
+        return;
+    }
+    /* Signals reach others during the call: look at them when it is over. */
+    t->exit_stop = 1;
+    task_resume(t, PTRACE_SYSCALL, 0);
+}
+
+static void seccomp_event(struct task *t)
+{
+    struct user_regs_struct regs;
+    if (task_regs(t, &regs))
+        return;
+    if (!trap_is_control((int32_t)regs.orig_rax)) {
+        if (platform == &ptrace_platform && trap_is_ours((int32_t)regs.orig_rax)) {
+            ptrace_trap_received(t, &regs);
+        } else { /* a filter of the program's own says TRACE: without a tracer Linux answers ENOSYS */
+            regs.orig_rax = (unsigned long long)-1;
+            regs.rax = (unsigned long long)-ENOSYS;
+            task_set_regs(t, &regs);
+            task_resume(t, PTRACE_CONT, 0);
+        }
+        return;
+    }
+    sentry_stats.calls++;
+    sentry_stats.control++;
+    if (engine.trace) {
+        uint64_t args[6] = {regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9};
+        t->trap.nr = (int32_t)regs.orig_rax;
+        memcpy(t->trap.args, args, sizeof args);
+        hooks.trace(t, SENTRY_TRACE_ENTER, 0, 3);
+    }
+    if (regs.orig_rax == SYS_execve || regs.orig_rax == SYS_execveat)
+        exec_begin(t, &regs);
+    else
+        kill_begin(t, &regs);
+}
+
+void control_stop(struct task *t, int status)
+{
+    int sig = WSTOPSIG(status), event = status >> 16;
+    switch (event) {
+    case PTRACE_EVENT_SECCOMP:
+        seccomp_event(t);
+        return;
+    case PTRACE_EVENT_FORK:
+    case PTRACE_EVENT_VFORK:
+    case PTRACE_EVENT_CLONE:
+        fork_event(t);
+        return;
+    case PTRACE_EVENT_EXEC:
+        exec_event(t);
+        return;
+    case PTRACE_EVENT_STOP:
+        event_stop(t, sig);
+        return;
+    }
+    if (sig != (SIGTRAP | 0x80)) {
+        signal_stop(t, sig);
+        return;
+    }
+    if (engine.trace && trace_entry_stop(t))
+        return;
+    if (t->in_exec == 1)
+        exec_exit_stop(t);
+    else if (!ptrace_trap_exit_stop(t)) {
+        if (t->exit_stop) {
+            t->exit_stop = 0;
+            signals_changed(NULL);
+        }
+        task_resume(t, PTRACE_CONT, 0);
+    }
+}
+
+int task_is_stopped(struct task *t)
+{
+    siginfo_t info = {0};
+    if (t->group_stopped)
+        return 1;
+    if (waitid(P_PID, (id_t)t->tid, &info, WSTOPPED | WNOHANG | WNOWAIT | __WALL) || info.si_pid != t->tid)
+        return 0;
+    int sig = info.si_status & 0xff;
+    return info.si_status >> 8 == PTRACE_EVENT_STOP && sig < 32 && BIT(sig) & GROUP_STOPS ? 1 : 0;
+}
+
+int control_wait_stop(struct task *t, int request)
+{
+    for (;;) {
+        int status;
+        pid_t got = waitpid(t->tid, &status, __WALL);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got != t->tid)
+            return -1;
+        if (!WIFSTOPPED(status)) { /* whoever is at work on it must not find it gone: control_reap() sees to it */
+            t->exit_deferred = 1;
+            t->exit_status = status;
+            deferred_exits++;
+            return -1;
+        }
+        int sig = WSTOPSIG(status), event = status >> 16;
+        bool is_signal = event == 0 && sig != (SIGTRAP | 0x80);
+        if (!is_signal && !(event == PTRACE_EVENT_STOP && sig != SIGTRAP))
+            return status;
+        t->held_signals |= BIT(sig);
+        ptrace((enum __ptrace_request)request, t->tid, NULL, NULL);
+    }
+}
+
+void control_send_held(struct task *t)
+{
+    for (int sig = 1; t->held_signals; sig++)
+        if (t->held_signals & BIT(sig)) {
+            t->held_signals &= ~BIT(sig);
+            syscall(SYS_tgkill, t->group->tgid, t->tid, sig);
+        }
+}
+
+bool control_has_deferred(void)
+{
+    return deferred_exits;
+}
+
+static void end_deferred(void)
+{
+    for (struct task *t = task_first(), *next; t && deferred_exits; t = next) {
+        next = t->all_next;
+        if (t->exit_deferred) {
+            deferred_exits--;
+            task_exited(t, t->exit_status);
+        }
+    }
+    deferred_exits = 0;
+}
+
+void control_reap(void)
+{
+    if (deferred_exits)
+        end_deferred();
+    int status;
+    for (;;) {
+        int32_t tid = waitpid(-1, &status, __WALL | WNOHANG);
+        if (tid <= 0)
+            return;
+        struct task *t = task_find(tid);
+        if (WIFSTOPPED(status))
+            control_stop(t ? t : task_new(tid), status);
+        else if (t)
+            task_exited(t, status);
+    }
+}

@@ -1,0 +1,158 @@
+/* engine.h - what the C files of the engine share, beyond what Python sees in sentry.h. */
+#ifndef PYSENTRY_ENGINE_H
+#define PYSENTRY_ENGINE_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/user.h>
+#ifndef SENTRY_PUNT
+#include "../sentry.h"
+#endif
+#include "python.h"
+#include "../stub/stub.h"
+
+/* More numbers like those in stub.h. */
+#define CHANNEL_FD 1020 /* ptrace platform only: descriptors arrive here */
+#define NATIVE_FDS_END 1020 /* programs' descriptors below it can be installed under their own number */
+
+/* How traps reach the sentry and how they are answered: the contract of a platform.
+ * 1. A trap is delivered once, by trap_received(), with task->trap filled in.
+ * 2. Each is ended by exactly one of answer() or proceed(); the task may have died: that is no error.
+ * 3. interrupt() ends it with a restart code, so that the host kernel delivers the pending signal.
+ * 4. install() puts a copy of a host descriptor at a number in the workload, while its trap is open.   */
+struct platform {
+    const char *name;
+    void (*answer)(struct task *t, int64_t result);
+    void (*proceed)(struct task *t);
+    void (*interrupt)(struct task *t, int restart);
+    int  (*install)(struct task *t, int host_fd, int fd);
+};
+extern const struct platform *platform;
+extern const struct platform seccomp_platform, ptrace_platform;
+
+extern struct engine {
+    int listener;          /* seccomp notifications; -1 under the ptrace platform */
+    int epoll;             /* everything else that the loop waits for */
+    int signals;           /* signalfd */
+    int proc;              /* directory: procfs of the sentry's own pid namespace */
+    int channel;           /* ptrace platform: sending end of CHANNEL_FD */
+    int gofer;             /* its socket: a hang-up ends the run */
+    bool fast_path;
+    bool watches_signals;  /* tell Python when a signal may be pending (signalfd) */
+    bool trace;            /* tell Python of every call */
+    bool keep_init;        /* pid 1 is spared from signals without a handler, as in a container */
+    bool finished;         /* pid 1 is gone */
+    bool gofer_died;
+    bool stop;             /* Python asked the loop to end */
+    int exit_status;       /* wait status of pid 1 */
+    int init_signal;       /* the signal that ended pid 1, where the host would have ignored it */
+    struct task *init;
+    uint32_t parked;       /* tasks in a wait */
+} engine;
+
+/* ---- loop.c */
+extern sigset_t engine_caller_mask;         /* signals that were blocked when we were started */
+
+/* ---- notify.c */
+int  notify_open(void);                     /* sizes and flags: 0 or -errno */
+void notify_set_listener(int fd);
+bool notify_receive(void);                  /* takes one trap; false: none there */
+typedef long notify_receiver(int fd, unsigned long request, void *into, volatile int32_t *flag);
+bool notify_receive_with(notify_receiver *receive, volatile int32_t *flag); /* see hot.c */
+
+/* ---- hot.c */
+bool hot_enter(void);                       /* nothing but traps can come: wait for them alone? (not at once) */
+bool hot_turn(void);                        /* one trap; false: something else happened */
+bool hot_leave(void);                       /* something else can come. True: and something has, look at everything */
+
+/* ---- trap.c: dispatch */
+void trap_received(struct task *t);
+void trap_finish(struct task *t, int64_t result);
+void trap_retry(struct task *t);
+bool trap_is_control(int32_t nr);
+bool trap_is_ours(int32_t nr);             /* fast or python: the platform's to deliver */
+
+/* ---- tasks.c */
+struct task *task_new(int32_t tid);
+struct thread_group *group_new(int32_t tgid, struct thread_group *parent);
+void task_free(struct task *t);
+struct task *task_of(int32_t tid);          /* found or made: a child may be seen before its parent's event */
+void task_inherit(struct task *child, struct task *parent, uint64_t clone_flags);
+void task_exited(struct task *t, int status);
+void task_take_over(struct task *t, int32_t tid); /* exec from a thread: it becomes the leader */
+
+/* ---- park.c */
+enum wake_reason { WAKE_READY, WAKE_TIMEOUT, WAKE_INTERRUPTED, WAKE_DEAD };
+void park_forget(struct task *t);           /* out of every wait list */
+void park_desc_ready(struct description *d);
+void trap_interrupt(struct task *t);        /* answers it with its restart code */
+void park_interrupt(struct task *t);        /* ends its wait because of a signal */
+void park_run_ready(void);                  /* tasks that task_wake() put in line */
+int64_t park_next_deadline(void);           /* 0: none */
+void park_run_deadlines(int64_t now);
+
+/* ---- files.c */
+void files_bury(void);                      /* frees descriptions that died during the last batch of events */
+
+/* ---- signals.c */
+bool signal_ends_process(int sig);
+bool signal_must_interrupt(struct task *t); /* would Linux take this task out of an interruptible sleep? */
+
+void make_restart_sure(struct task *t);     /* before a trap is answered with a restart code */
+
+/* ---- control.c */
+/* Inside a handler: the next stop of a task that runs a call of ours (status), or -1: it died. Signals are held back. */
+int  control_wait_stop(struct task *t, int request);
+void control_send_held(struct task *t);
+bool control_has_deferred(void);           /* exits that control_reap() must see to */
+void control_reap(void);                    /* every ptrace event that waits */
+void control_stop(struct task *t, int status);
+
+#define ERESTARTNOINTR 513 /* of the host kernel, as those in sentry.h: always start over */
+
+/* ---- inject.c */
+bool inject_answer(struct task *t, int64_t result); /* ends a trap that was given up for a stop; false: it was not */
+
+/* ---- mask_swap.c */
+void mask_swap_begin(struct task *t);       /* instead of platform->interrupt() */
+void mask_swap_stop(struct task *t);
+void mask_swap_delivered(struct task *t);
+
+/* ---- ptrace_trap.c */
+void ptrace_trap_received(struct task *t, const struct user_regs_struct *regs);
+bool ptrace_trap_exit_stop(struct task *t); /* was it ours? */
+
+/* ---- trace.c */
+bool trace_entry_stop(struct task *t);      /* was it one? An exit stop is told, and left to others */
+
+/* ---- exec.c */
+void exec_begin(struct task *t, struct user_regs_struct *regs);
+void exec_exit_stop(struct task *t);        /* the host refused it */
+void exec_event(struct task *t);
+bool exec_is_stub_call(const struct task *t);
+int  task_regs(struct task *t, struct user_regs_struct *regs);
+int  task_set_regs(struct task *t, const struct user_regs_struct *regs);
+void task_resume(struct task *t, int request, int sig);
+
+/* ---- callbacks to Python, set by cffi */
+struct python_hooks {
+    int64_t (*syscall)(struct task *t);
+    int64_t (*resume)(struct task *t, int reason);
+    int64_t (*exec_begin)(struct task *t);     /* 0: run the stub; or -errno */
+    int64_t (*exec_load)(struct task *t);      /* the stub's stack pointer, or -errno: kill */
+    void (*exec_done)(struct task *t, int result);
+    int64_t (*kill_check)(struct task *t);     /* 0 or -errno */
+    void (*task_exit)(struct task *t);
+    void (*fd_closed)(struct task *t, struct description *d);
+    void (*description_gone)(uint64_t id);
+    void (*signals_changed)(void);
+    void (*trace)(struct task *t, int phase, int64_t result, int who);
+    void (*on_timer)(void);
+    void (*on_ready)(int fd, uint32_t events);
+};
+extern struct python_hooks hooks;
+
+#endif

@@ -1,0 +1,102 @@
+/* inject.c - a call of the sentry's own, run by the task that waits in a trap.
+ *
+ * Some things only the task itself can do on the host kernel: take one of its pending signals out of the queue
+ * (signalfd). The trap is given up for a ptrace stop, the call is run there, and from then on the trap is answered
+ * through the registers (`by_regs`).
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include "engine.h"
+
+#define RED_ZONE 128
+
+/* Out of the trap, into a stop with the registers of the call's return. */
+static bool stop_task(struct task *t, struct user_regs_struct *regs)
+{
+    if (t->by_regs || platform == &ptrace_platform)
+        return task_regs(t, regs) == 0;
+    if (ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL))
+        return false;
+    platform->answer(t, 0);
+    t->state = TASK_TRAPPED;
+    return control_wait_stop(t, PTRACE_CONT) >= 0 && task_regs(t, regs) == 0;
+}
+
+struct frame {
+    uint64_t set;
+    struct timespec timeout;
+    siginfo_t info;
+};
+
+int task_dequeue_signal(struct task *t, uint64_t mask, void *info)
+{
+    struct user_regs_struct saved, regs;
+    struct frame frame = {.set = mask}, kept;
+    uint64_t all = ~0ULL, blocked;
+    if (!stop_task(t, &saved))
+        return -ESRCH;
+    bool is_entered = platform == &ptrace_platform && !t->by_regs;
+    uint64_t at = (saved.rsp - RED_ZONE - sizeof frame) & ~15ULL;
+    if (!t->by_regs)
+        memcpy(t->saved_regs, &saved, sizeof saved);
+    t->by_regs = 1;
+    if (um_read(t, at, &kept, sizeof kept) < 0 || um_write(t, at, &frame, sizeof frame) < 0)
+        return -EFAULT;
+    if (ptrace(PTRACE_GETSIGMASK, t->tid, (void *)sizeof blocked, &blocked) ||
+        ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof all, &all))
+        return -ESRCH;
+    regs = saved;
+    regs.rax = SYS_rt_sigtimedwait;
+    regs.rdi = at + offsetof(struct frame, set);
+    regs.rsi = at + offsetof(struct frame, info);
+    regs.rdx = at + offsetof(struct frame, timeout);
+    regs.r10 = sizeof frame.set;
+    if (is_entered)
+        regs.orig_rax = SYS_rt_sigtimedwait;
+    else {
+        regs.rip -= 2; /* back onto the syscall instruction */
+        regs.orig_rax = (unsigned long long)-1;
+    }
+    int64_t result = -ESRCH;
+    if (task_set_regs(t, &regs) == 0) {
+        task_resume(t, PTRACE_SYSCALL, 0);
+        bool is_there = control_wait_stop(t, PTRACE_SYSCALL) >= 0;
+        if (is_there && !is_entered) { /* that was the entry */
+            task_resume(t, PTRACE_SYSCALL, 0);
+            is_there = control_wait_stop(t, PTRACE_SYSCALL) >= 0;
+        }
+        if (is_there && task_regs(t, &regs) == 0)
+            result = (int64_t)regs.rax;
+    }
+    if (result > 0 && um_read(t, at, &frame, sizeof frame) > 0)
+        memcpy(info, &frame.info, sizeof frame.info);
+    um_write(t, at, &kept, sizeof kept);
+    ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof blocked, &blocked);
+    control_send_held(t);
+    return (int)result;
+}
+
+/* Ends a trap that was given up: true if this one was. */
+bool inject_answer(struct task *t, int64_t result)
+{
+    struct user_regs_struct regs;
+    if (!t->by_regs)
+        return false;
+    t->by_regs = 0;
+    t->state = TASK_RUNNING;
+    memcpy(&regs, t->saved_regs, sizeof regs);
+    bool is_restart = result == -ERESTARTSYS || result == -ERESTARTNOHAND;
+    regs.orig_rax = is_restart ? (unsigned long long)(int64_t)t->trap.nr : (unsigned long long)-1;
+    regs.rax = (unsigned long long)result;
+    task_set_regs(t, &regs);
+    if (is_restart)
+        make_restart_sure(t);
+    task_resume(t, PTRACE_CONT, 0);
+    return true;
+}

@@ -1,0 +1,125 @@
+/* signals.c - sends signals, and notices those that must end a wait.
+ *
+ * Handlers, masks and frames are the host kernel's. But a call that waits in a trap is only killable, so
+ * whoever may have caused a signal calls signals_changed(): it looks at the pending and blocked sets of the
+ * parked tasks and ends the waits that Linux would end.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "engine.h"
+
+#define BIT(sig) (1ULL << ((sig) - 1))
+#define IGNORED_BY_DEFAULT (BIT(SIGCHLD) | BIT(SIGCONT) | BIT(SIGURG) | BIT(SIGWINCH))
+#define STOPS_BY_DEFAULT (BIT(SIGSTOP) | BIT(SIGTSTP) | BIT(SIGTTIN) | BIT(SIGTTOU))
+
+bool signal_ends_process(int sig)
+{
+    return !(BIT(sig) & (IGNORED_BY_DEFAULT | STOPS_BY_DEFAULT));
+}
+
+int status_read(int32_t tid, char *buffer, size_t size)
+{
+    char path[32];
+    snprintf(path, sizeof path, "%d/status", tid);
+    int fd = openat(engine.proc, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    ssize_t got = read(fd, buffer, size - 1);
+    close(fd);
+    if (got <= 0)
+        return -ESRCH;
+    buffer[got] = 0;
+    return (int)got;
+}
+
+static uint64_t field(const char *text, const char *name)
+{
+    const char *at = strstr(text, name);
+    return at ? strtoull(at + strlen(name), NULL, 16) : 0;
+}
+
+int signal_sets_read(struct task *t, struct signal_sets *sets)
+{
+    char text[4096];
+    int error = status_read(t->tid, text, sizeof text);
+    if (error < 0)
+        return error;
+    sets->pending = field(text, "\nSigPnd:") | field(text, "\nShdPnd:");
+    sets->blocked = field(text, "\nSigBlk:");
+    sets->ignored = field(text, "\nSigIgn:");
+    sets->caught = field(text, "\nSigCgt:");
+    return 0;
+}
+
+/* Would Linux take this task out of an interruptible sleep? */
+bool signal_must_interrupt(struct task *t)
+{
+    struct signal_sets sets;
+    if (signal_sets_read(t, &sets))
+        return false;
+    uint64_t deliverable = sets.pending & ~sets.blocked;
+    if (t->has_wait_mask) /* ppoll and its like wait under a mask of their own */
+        deliverable = sets.pending & ~t->wait_mask;
+    return deliverable & (sets.caught | ~(sets.ignored | IGNORED_BY_DEFAULT));
+}
+
+/* The host kernel looks at a restart code only on its way through its signal code. A signal of the process that another
+ * thread takes first would leave the program with errno 512: a stop on the way out sends the task through there. */
+void make_restart_sure(struct task *t)
+{
+    ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL);
+}
+
+void signals_changed(struct thread_group *g)
+{
+    if (engine.watches_signals)
+        hooks.signals_changed();
+    if (!engine.parked)
+        return;
+    for (struct task *t = task_first(), *next; t; t = next) {
+        next = t->all_next;
+        if (t->is_waiting && (!g || t->group == g) && signal_must_interrupt(t))
+            park_interrupt(t);
+    }
+}
+
+/* Signals of the sentry's own making say who they are from at the delivery stop (see control.c). */
+int task_kill(struct task *t, int sig)
+{
+    if (syscall(SYS_tgkill, t->group->tgid, t->tid, sig))
+        return -errno;
+    signals_changed(t->group);
+    return 0;
+}
+
+/* With a value, as sigqueue(3) and timers send it. Only codes below 0 but SI_TKILL may be queued to another process. */
+int task_queue_signal(struct task *t, int sig, int code, uint64_t value, int to_group)
+{
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    info.si_signo = sig;
+    info.si_code = code;
+    info.si_value.sival_ptr = (void *)value;
+    long error = to_group ? syscall(SYS_rt_sigqueueinfo, t->group->tgid, sig, &info)
+                          : syscall(SYS_rt_tgsigqueueinfo, t->group->tgid, t->tid, sig, &info);
+    if (error)
+        return -errno;
+    signals_changed(t->group);
+    return 0;
+}
+
+int group_kill(struct thread_group *g, int sig)
+{
+    if (kill(g->tgid, sig))
+        return -errno;
+    signals_changed(g);
+    return 0;
+}
