@@ -1,0 +1,132 @@
+"""What the gofer serves: host trees, and how each becomes a mount in the gofer's own root.
+
+Owns the mount of one tree. Does not own the namespace it is put into (lockdown.py).
+"""
+
+from __future__ import annotations
+
+import os
+from errno import EINVAL, ELOOP, ENOENT, ENOTDIR
+from stat import S_ISDIR, S_ISREG
+
+from gofer import protocol
+from gofer._native import lib
+from gofer.syscalls import check
+
+MOUNT_ATTR_RDONLY = 0x1
+MOUNT_ATTR_NOSUID = 0x2
+MOUNT_ATTR_NODEV = 0x4
+
+# File systems that are views of the host's kernel, not files. The sentry has its own; here they are covered.
+KERNEL_FILESYSTEMS = frozenset(
+    b"proc sysfs devtmpfs devpts mqueue cgroup cgroup2 securityfs debugfs tracefs configfs pstore bpf efivarfs "
+    b"binfmt_misc fusectl selinuxfs smackfs rpc_pipefs nfsd nsfs hugetlbfs resctrl".split()
+)
+
+
+class Tree:
+    """A host directory or regular file that is served.
+
+    path: absolute host path; symlinks in it are followed once, at set-up.
+    writable: changes reach the host.
+    immutable: nobody changes it while it is served, so what was found once may be kept.
+    with_kernel_filesystems: leave mounts of /proc, /sys and the like below it visible.
+    """
+
+    __slots__ = ("immutable", "path", "with_kernel_filesystems", "writable")
+
+    def __init__(
+        self,
+        path: str,
+        writable: bool = False,
+        immutable: bool = False,
+        with_kernel_filesystems: bool = False,
+    ) -> None:
+        self.path = path
+        self.writable = writable
+        self.immutable = immutable
+        self.with_kernel_filesystems = with_kernel_filesystems
+
+
+class AttachedTree:
+    """A tree that is in place: `fd` is O_PATH on its root, `flags` are TREE_*."""
+
+    __slots__ = ("fd", "flags")
+
+    def __init__(self, fd: int, flags: int) -> None:
+        self.fd = fd
+        self.flags = flags
+
+
+def clone_tree(tree: Tree) -> int:
+    """A detached copy of the tree's mount and all below it, read-only unless writable. Returns its descriptor."""
+    fd: int = check(lib.gofer_open_tree(-100, os.fsencode(tree.path), 1))
+    attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (0 if tree.writable else MOUNT_ATTR_RDONLY)
+    check(lib.gofer_mount_setattr(fd, attributes, 1))
+    return fd
+
+
+def attach_tree(root: int, number: int, tree: Tree, clone: int) -> AttachedTree:
+    """Mounts a cloned tree at /<number> below the descriptor `root`. OSError: EINVAL if it is no directory or file."""
+    name = str(number)
+    flags = (protocol.TREE_WRITABLE if tree.writable else 0) | (protocol.TREE_IMMUTABLE if tree.immutable else 0)
+    mode = os.stat(clone).st_mode
+    if S_ISDIR(mode):
+        os.mkdir(name, 0o755, dir_fd=root)
+    elif S_ISREG(mode):
+        os.close(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=root))
+        flags |= protocol.TREE_FILE
+    else:
+        raise OSError(EINVAL, "neither a directory nor a regular file")
+    target = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=root)
+    check(lib.gofer_move_mount(clone, target))
+    os.close(target)
+    os.close(clone)
+    # Opened again: this one is the root of the mount, not the place below it.
+    return AttachedTree(os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=root), flags)
+
+
+def kernel_mounts(tree: Tree, mountinfo: bytes) -> list[bytes]:
+    """Paths, relative to the tree's root, of kernel file systems mounted below it; none lies below another.
+
+    mountinfo is the text of /proc/self/mountinfo (proc(5)).
+    """
+    base = os.fsencode(os.path.realpath(tree.path)).rstrip(b"/") + b"/"
+    found: list[bytes] = []
+    for line in mountinfo.splitlines():
+        fields = line.split(b" ")
+        if fields[fields.index(b"-") + 1] not in KERNEL_FILESYSTEMS:
+            continue
+        point = _unescape(fields[4])
+        if point.startswith(base) and len(point) > len(base):
+            found.append(point[len(base) :])
+    found.sort()
+    outermost: list[bytes] = []
+    for path in found:
+        if not (outermost and (path == outermost[-1] or path.startswith(outermost[-1] + b"/"))):
+            outermost.append(path)
+    return outermost
+
+
+def cover_kernel_mounts(root: int, attached: AttachedTree, paths: list[bytes]) -> None:
+    """Mounts the empty directory or file of the gofer's root over each path, as only covering also works on
+    mounts that a user namespace has locked."""
+    for path in paths:
+        target = lib.gofer_openat2(attached.fd, path, os.O_PATH, 0)
+        if target in (-ENOENT, -ENOTDIR, -ELOOP):
+            continue  # already hidden below another mount
+        check(target)
+        empty = b"empty" if S_ISDIR(os.stat(target).st_mode) else b"empty-file"
+        cover = check(lib.gofer_open_tree(root, empty, 0))
+        check(lib.gofer_mount_setattr(cover, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, 0))
+        check(lib.gofer_move_mount(cover, target))
+        os.close(cover)
+        os.close(target)
+
+
+def _unescape(field: bytes) -> bytes:
+    """Undoes the \\ooo of a path in mountinfo."""
+    if b"\\" not in field:
+        return field
+    parts = field.split(b"\\")
+    return parts[0] + b"".join(bytes([int(part[:3], 8)]) + part[3:] for part in parts[1:])
