@@ -1,0 +1,39 @@
+"""What the host's /proc says, read through the one descriptor that the sentry kept of it."""
+
+from __future__ import annotations
+
+from pysentry.abi.errno import ESRCH, LinuxError
+from pysentry.platform.native import ffi, lib
+
+_FIRST_BYTES = 8192
+_MOST_BYTES = 1 << 26
+_ENOENT, _ESRCH = -2, -3
+OUR_FILTERS = 1
+
+
+def read_host_path(path: str) -> bytes:
+    """/proc/path on the host, whole. ESRCH: the task is gone (or there is no such file); others as the host says."""
+    size = _FIRST_BYTES
+    while True:
+        buffer = ffi.new("char[]", size)
+        got = lib.proc_read_path(path.encode(), buffer, size)
+        if got < 0:
+            raise ESRCH(path) if got in (_ENOENT, _ESRCH) else LinuxError.from_errno(-got)
+        if got < size or size >= _MOST_BYTES:
+            return bytes(ffi.buffer(buffer, got))
+        size *= 8
+
+
+def status_fields(text: bytes) -> dict[bytes, bytes]:
+    """The lines of /proc/TID/status by their name."""
+    fields = {}
+    for line in text.split(b"\n"):
+        name, _, value = line.partition(b":")
+        fields[name] = value.strip()
+    return fields
+
+
+def filter_count(tid: int) -> int:
+    """How many seccomp filters the program has put on top of ours."""
+    fields = status_fields(read_host_path(f"{tid}/status"))
+    return max(0, int(fields.get(b"Seccomp_filters", b"1")) - OUR_FILTERS)

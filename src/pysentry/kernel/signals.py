@@ -1,0 +1,112 @@
+"""Signals, as far as the sentry has a part in them: who may send them, which are pending.
+
+Delivery, handlers and masks are the host kernel's; native/engine/signals.c ends the waits that a signal must end.
+"""
+
+from __future__ import annotations
+
+from pysentry.abi.errno import LinuxError
+from pysentry.kernel.report import internal_error
+from pysentry.kernel.task import find_by_pid
+from pysentry.platform.native import ffi, lib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from pysentry.kernel.task import Task
+    from pysentry.platform.cdefs import CTask
+
+on_signals_changed: list[Callable[[], None]] = []
+"""Told that a signal may have become pending, while lib.engine_watch_signals(1)."""
+
+SIGKILL, SIGSTOP, SIGCONT = 9, 19, 18
+NR_KILL, NR_TKILL, NR_TGKILL = 62, 200, 234
+NR_RT_SIGQUEUEINFO, NR_RT_TGSIGQUEUEINFO, NR_PIDFD_SEND_SIGNAL = 129, 297, 424
+EPERM, ESRCH, EINVAL, EBADF, ENOSYS = 1, 3, 22, 9, 38
+CAP_KILL = 5
+HOST_DOES_IT, DONE = 0, 1
+
+
+def kill_check(task: Task) -> int:
+    """A call of the kill family is about to run: 0 lets it, 1 means that it was done here, -errno refuses it."""
+    try:
+        return _kill_check(task)
+    except LinuxError as error:
+        return -error.errno
+    except Exception:
+        internal_error("kill")
+        return -EPERM
+
+
+def _kill_check(task: Task) -> int:
+    args = task.c.trap.args
+    nr = task.c.trap.nr
+    if nr == NR_PIDFD_SEND_SIGNAL:
+        return -ENOSYS
+    target = _int32(args[0])
+    number = _int32(args[2] if nr in (NR_TGKILL, NR_RT_TGSIGQUEUEINFO) else args[1])
+    if number == SIGKILL and target == 1 and nr in (NR_KILL, NR_RT_SIGQUEUEINFO):
+        # The host spares pid 1 of a namespace from its own; a program that runs as pid 1 by accident must not notice.
+        init = find_by_pid(1)
+        if init is not None and may_signal(task, init, number):
+            lib.group_kill(init.group, SIGKILL)
+            return DONE
+        return -EPERM
+    if task.cred.cap_effective >> CAP_KILL & 1 or target in (0, -1) or target < -1:
+        return HOST_DOES_IT if task.cred.cap_effective >> CAP_KILL & 1 else _group_check(task, target, number)
+    other = find_by_pid(target)
+    if other is not None and not may_signal(task, other, number):
+        return -EPERM
+    return HOST_DOES_IT
+
+
+def _group_check(task: Task, target: int, number: int) -> int:
+    """kill(2) of a process group without CAP_KILL: the host does it if all members may be signalled."""
+    del target
+    cred = task.cred
+    c = lib.task_first()
+    while c != ffi.NULL:
+        if c.group != ffi.NULL and c.cred.uid != cred.uid and not may_signal(task, c, number):
+            return -EPERM
+        c = c.all_next
+    return HOST_DOES_IT
+
+
+def may_signal(task: Task, other: CTask, number: int) -> bool:
+    """kill(2): same real or effective user as the target's real or saved one, CAP_KILL, or SIGCONT in one session."""
+    cred, theirs = task.cred, other.cred
+    if cred.cap_effective >> CAP_KILL & 1 or other.group == task.c.group:
+        return True
+    if cred.euid in (theirs.suid, theirs.uid) or cred.uid in (theirs.suid, theirs.uid):
+        return True
+    return number == SIGCONT
+
+
+def pending(task: Task) -> int:
+    """The thread's pending signals, its process' included: bit N-1 for signal N."""
+    return int(_sets(task).pending)
+
+
+def dequeue(task: Task, mask: int) -> bytes | None:
+    """Takes one pending signal of the mask (bit N-1: signal N) out of the queue: its siginfo_t, or None if there is
+    none. Costs several stops of the task, so look at pending() first."""
+    info = ffi.new("char[128]")
+    number = lib.task_dequeue_signal(task.c, mask, info)
+    return bytes(ffi.buffer(info)) if number > 0 else None
+
+
+def blocked(task: Task) -> int:
+    """The thread's signal mask."""
+    return int(_sets(task).blocked)
+
+
+def _sets(task: Task) -> Any:
+    sets = ffi.new("struct signal_sets *")
+    lib.signal_sets_read(task.c, sets)
+    return sets
+
+
+def _int32(value: int) -> int:
+    return (value & 0xFFFFFFFF ^ 0x80000000) - 0x80000000

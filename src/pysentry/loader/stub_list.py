@@ -1,0 +1,99 @@
+"""The list that the exec stub carries out (native/stub/stub.h), for a program and its interpreter.
+
+Owns where things go: a PIE at a random place of the usual region, a fixed program where it asks, the interpreter where
+the host kernel maps it. Pure but for the random numbers.
+"""
+
+from __future__ import annotations
+
+import os
+from struct import Struct
+
+from pysentry.loader.elf import PAGE, PF_R, PF_W, PF_X
+from pysentry.platform.native import lib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pysentry.loader.elf import Elf
+
+PROT_READ, PROT_WRITE, PROT_EXEC, PROT_GROWSDOWN = 1, 2, 4, 0x01000000
+MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MAP_NORESERVE = 0x02, 0x10, 0x20, 0x4000
+PIE_BASE, PIE_RANDOM_PAGES = 0x555555554000, 1 << 28
+NO_FD = 0xFFFFFFFFFFFFFFFF
+_OP = Struct("<8Q")
+_END, _MMAP, _BASE, _ZERO, _STORE, _PROTECT = (
+    lib.STUB_END,
+    lib.STUB_MMAP,
+    lib.STUB_BASE,
+    lib.STUB_ZERO,
+    lib.STUB_STORE,
+    lib.STUB_PROTECT,
+)
+
+
+class StubList:
+    """Operations in order, as bytes for the stub."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def _add(self, kind: int, *args: int) -> None:
+        self._parts.append(_OP.pack(kind, *args, *(0,) * (7 - len(args))))
+
+    def map_program(self, elf: Elf, fd: int, bias: int, is_relative: bool = False) -> None:
+        """Maps every segment at its address + bias (or + the stub's base, if is_relative)."""
+        for segment in elf.segments:
+            prot = protection(segment.flags)
+            start = segment.vaddr & -PAGE
+            file_end = segment.vaddr + segment.filesz
+            mapped_end = (file_end + PAGE - 1) & -PAGE
+            if segment.filesz:
+                self._add(
+                    _MMAP, bias + start, mapped_end - start, prot, MAP_PRIVATE | MAP_FIXED, fd,
+                    segment.offset & -PAGE, is_relative,
+                )  # fmt: skip
+            else:
+                mapped_end = start
+            end = segment.vaddr + segment.memsz
+            if end > file_end and segment.filesz and prot & PROT_WRITE and file_end != mapped_end:
+                # To the end of the page, as Linux does: ld.so's first allocations expect zeroes behind its bss.
+                self._add(_ZERO, bias + file_end, mapped_end - file_end, is_relative)
+            if end > mapped_end:
+                length = ((end + PAGE - 1) & -PAGE) - mapped_end
+                self._add(
+                    _MMAP, bias + mapped_end, length, prot, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, NO_FD, 0,
+                    is_relative,
+                )  # fmt: skip
+
+    def reserve_base(self, elf: Elf) -> None:
+        """Lets the host kernel choose a free range for the whole of it: the stub's base from here on."""
+        low, size = elf.span
+        self._add(_BASE, 0, size, 0, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, NO_FD, 0, low)
+
+    def store_base(self, addr: int, offset: int = 0) -> None:
+        """Puts base + offset into a word of the stack (an auxiliary vector's value)."""
+        self._add(_STORE, addr, offset)
+
+    def make_stack_executable(self, stack: int) -> None:
+        self._add(_PROTECT, stack & -PAGE, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC | PROT_GROWSDOWN)
+
+    def finish(self, entry: int, is_relative: bool) -> bytes:
+        """Ends with the jump. Every list fits: elf.MAX_SEGMENTS bounds it."""
+        self._add(_END, entry, is_relative)
+        return b"".join(self._parts)
+
+
+def protection(flags: int) -> int:
+    """PF_* as PROT_*."""
+    return (PROT_READ if flags & PF_R else 0) | (PROT_WRITE if flags & PF_W else 0) | (PROT_EXEC if flags & PF_X else 0)
+
+
+def choose_bias(elf: Elf) -> int:
+    """What to add to a program's addresses: 0, or for a PIE a random page of the region where Linux puts them."""
+    if not elf.is_pie:
+        return 0
+    low, _ = elf.span
+    base = PIE_BASE + int.from_bytes(os.urandom(4), "little") % PIE_RANDOM_PAGES * PAGE
+    return ((base + elf.align - 1) & -elf.align) - (low & -elf.align)

@@ -1,0 +1,1 @@
+"""The platform as Python sees it: the native module, its types, and the hooks it calls."""

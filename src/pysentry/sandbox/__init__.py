@@ -1,0 +1,1 @@
+"""Booting a sandbox: gofer, namespaces, lock-up, terminal, limits."""

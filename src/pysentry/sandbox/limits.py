@@ -1,0 +1,46 @@
+"""Limits the host enforces for a run: descriptors of the sentry, processes of the workload, who dies first.
+
+Does not own the limits a program sees and sets (virtual, kernel objects), nor cgroups (oci).
+"""
+
+from __future__ import annotations
+
+import os
+
+from pysentry.platform.native import lib
+from pysentry.sandbox.errors import SandboxError, describe
+
+
+def raise_descriptor_limit() -> int:
+    """Our own RLIMIT_NOFILE up to its hard limit, as each open file of the workload is one of ours. The new limit."""
+    limit: int = lib.sandbox_raise_nofile()
+    if limit < 0:
+        raise SandboxError(f"cannot raise the number of open files: {describe(limit)}")
+    return limit
+
+
+def limit_processes(pid: int, count: int) -> None:
+    """At most `count` processes and threads in the sandbox: fork answers EAGAIN past it (RLIMIT_NPROC counts the
+    processes of one user in one user namespace, and the sandbox is all there is in its own).
+
+    Args:
+        pid: the first child, before it runs anything.
+    """
+    result = lib.sandbox_limit_processes(pid, count)
+    if result < 0:
+        raise SandboxError(f"cannot limit processes: {describe(result)}")
+
+
+def offer_to_oom_killer(pid: int, proc_fd: int) -> None:
+    """When memory runs out the host should take the workload before the sentry and everything else. Children
+    inherit it. Best effort: raising one's own score needs no privilege, but /proc may be read-only."""
+    try:
+        fd = os.open(f"{pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc_fd)
+    except OSError:
+        return
+    try:
+        os.write(fd, b"500")
+    except OSError:
+        pass
+    finally:
+        os.close(fd)

@@ -1,0 +1,179 @@
+"""The sentry's own namespaces, its unprivileged host user, its empty root directory.
+
+Owns the order in which these are entered and what is said when one cannot be had. The workload's user and pid
+namespaces, nested in ours, are made when the engine clones it. Nothing here has a weaker mode: what cannot be had
+raises NamespaceError (user_namespaces(7), SECURITY.md "The sentry").
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from pysentry.platform.native import ffi, lib
+from pysentry.sandbox.errors import NamespaceError, describe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pysentry.sandbox.config import RunConfig
+
+FIRST_SANDBOX_UID = 0x7000_0000
+"""Started by root, a sandbox runs as host user FIRST_SANDBOX_UID + pid: above what distributions, systemd and
+container engines hand out, and no two sandboxes share one, so none can signal or trace another's processes."""
+
+
+class Namespaces:
+    """What enter_namespaces() leaves behind: ids on the host, and the descriptor of /proc (CLOEXEC)."""
+
+    __slots__ = ("gid", "proc_fd", "uid")
+
+    def __init__(self, uid: int, gid: int, proc_fd: int) -> None:
+        self.uid = uid
+        self.gid = gid
+        self.proc_fd = proc_fd
+
+
+def enter_namespaces(config: RunConfig) -> Namespaces:
+    """Leaves root if we have it, then enters private user, mount, ipc, uts, cgroup and (without --net host) network
+    namespaces. Call it after the gofer was forked and every host file is open, with one thread only.
+
+    Raises:
+        NamespaceError: names the step, why it failed, and what to do.
+    """
+    proc_fd = -1
+    if os.geteuid() == 0:
+        # Only now, as root of the host, a procfs can be had that hides everybody else's processes.
+        proc_fd = lib.sandbox_fresh_proc()
+        drop_root()
+    uid, gid = os.geteuid(), os.getegid()
+    _check(lib.sandbox_set_dumpable(1), "cannot write our own id maps")  # a change of user cleared it
+    _check(lib.sandbox_unshare(lib.SANDBOX_NS_USER), "no user namespace", _user_namespace_hint())
+    _write_id_maps(uid, gid)
+    wanted = lib.SANDBOX_NS_MOUNT | lib.SANDBOX_NS_IPC | lib.SANDBOX_NS_UTS | lib.SANDBOX_NS_CGROUP
+    if config.net == "none":
+        wanted |= lib.SANDBOX_NS_NET
+    _check(
+        lib.sandbox_unshare(wanted),
+        "no private mount, ipc, uts, cgroup and network namespaces",
+        "look at the limits in /proc/sys/user/max_*_namespaces, and at the seccomp profile of a container around us",
+    )
+    if config.net == "none":
+        _check(lib.sandbox_loopback_up(), "cannot bring up the loopback interface")
+        _allow_low_ports()
+    if proc_fd < 0:
+        proc_fd = _check(lib.sandbox_detached_proc(), "cannot take a copy of /proc along")
+    return Namespaces(uid, gid, proc_fd)
+
+
+def drop_root() -> None:
+    """Becomes an unprivileged host user for good, without groups. In a user namespace that maps only root (rootless
+    container) there is no other user: we stay what we are, which is unprivileged outside."""
+    uid = FIRST_SANDBOX_UID + os.getpid()
+    try:
+        os.setgroups([])
+    except OSError:
+        pass  # denied in a user namespace made without privileges, where groups could not grant anything either
+    for candidate in (uid, 65534):
+        try:
+            os.setresgid(candidate, candidate, candidate)
+            os.setresuid(candidate, candidate, candidate)
+        except OSError:
+            continue
+        return
+    if not _is_in_user_namespace():
+        raise NamespaceError("cannot leave root: setresuid failed; run pysentry as an ordinary user instead")
+
+
+def _is_in_user_namespace() -> bool:
+    with open("/proc/self/uid_map", encoding="ascii") as lines:
+        return lines.read().split() != ["0", "0", "4294967295"]
+
+
+def empty_root() -> None:
+    """Leaves the host's mount tree for an empty read-only one. Nothing can be imported or opened by path afterwards.
+
+    Raises:
+        NamespaceError: pivot_root refused (EINVAL in a chroot or on an initramfs).
+    """
+    _check(
+        lib.sandbox_empty_root(),
+        "cannot move into an empty root directory",
+        "in a chroot or on an initramfs, start from a mounted root (unshare -m, mount --bind, pivot_root)",
+    )
+
+
+def _check(result: int, what: str, hint: str = "") -> int:
+    if result < 0:
+        raise NamespaceError(f"{what}: {describe(result)}" + (f"; {hint}" if hint else ""))
+    return result
+
+
+def _write_id_maps(uid: int, gid: int) -> None:
+    """Maps our one user and group to themselves. Without setgroups(2) denied an ordinary user may not map a group."""
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        try:
+            _write_map(f"/proc/self/{name}", text.encode())
+        except OSError as error:
+            raise NamespaceError(
+                f"no user namespace: writing /proc/self/{name}: {describe(error.errno or 0)}; "
+                "is /proc mounted and writable here?"
+            ) from None
+
+
+def _write_map(path: str, content: bytes) -> None:
+    """Tries a few times: whoever reads our /proc directory while we change users may, for a moment, make its files
+    root's again (the kernel's pid_revalidate stores the owner that it looked up before)."""
+    for attempt in range(5):
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        except PermissionError:
+            if attempt == 4:
+                raise
+            time.sleep(0.001)
+            continue
+        try:
+            os.write(fd, content)
+        finally:
+            os.close(fd)
+        return
+
+
+def _allow_low_ports() -> None:
+    """Ports below 1024 of our own network namespace, for servers that think they are root. Best effort: /proc/sys may
+    be read-only in a container; then bind answers EACCES."""
+    try:
+        fd = os.open("/proc/sys/net/ipv4/ip_unprivileged_port_start", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.write(fd, b"0")
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+
+
+def _user_namespace_hint() -> str:
+    """What forbids user namespaces here, and how to allow them."""
+    for path, value, advice in (
+        ("/proc/sys/user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=10000"),
+        ("/proc/sys/kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1"),
+        (
+            "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+            "1",
+            "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile that allows userns",
+        ),
+    ):
+        try:
+            with open(path, encoding="ascii") as content:
+                if content.read().strip() == value:
+                    return f"they are switched off here; as root: {advice}"
+        except OSError:
+            continue
+    return "a container's seccomp profile or a chroot can forbid them; `pysentry doctor` tells more"
+
+
+def close_descriptors(keep: list[int]) -> None:
+    """Closes every descriptor above 2 that is not listed."""
+    numbers = sorted(set(keep))
+    _check(lib.sandbox_close_all_but(ffi.new("int[]", numbers or [0]), len(numbers)), "cannot close descriptors")

@@ -1,0 +1,179 @@
+"""fcntl(2) and the dup(2) family: descriptor numbers and status flags. Locks are vfs/locks."""
+
+from __future__ import annotations
+
+import fcntl as host_fcntl
+
+from pysentry.abi.errno import EBADF, EBUSY, EINVAL, EPERM, ESRCH, check, host_errors
+from pysentry.abi.fcntl import (
+    F_ADD_SEALS,
+    F_DUPFD,
+    F_DUPFD_CLOEXEC,
+    F_DUPFD_QUERY,
+    F_GET_SEALS,
+    F_GETFD,
+    F_GETFL,
+    F_GETLK,
+    F_GETOWN,
+    F_GETPIPE_SZ,
+    F_OFD_GETLK,
+    F_OFD_SETLK,
+    F_OFD_SETLKW,
+    F_SETFD,
+    F_SETFL,
+    F_SETLK,
+    F_SETLKW,
+    F_SETOWN,
+    F_SETPIPE_SZ,
+    FD_CLOEXEC,
+    O_ACCMODE,
+    O_APPEND,
+    O_CLOEXEC,
+    O_DIRECT,
+    O_NOATIME,
+    O_RDONLY,
+    SETFL_MASK,
+)
+from pysentry.kernel.description import description_of
+from pysentry.kernel.pipe import Pipe
+from pysentry.kernel.task import find_by_pid
+from pysentry.platform.native import ffi, lib
+from pysentry.syscalls.open import tell_close
+from pysentry.syscalls.registry import syscall
+from pysentry.vfs import locks
+from pysentry.vfs.permissions import is_owner
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pysentry.kernel.task import Task
+    from pysentry.platform.cdefs import CDescription
+
+_RLIMIT_NOFILE = 7
+_FOR_O_PATH = (F_DUPFD, F_DUPFD_CLOEXEC, F_DUPFD_QUERY, F_GETFD, F_SETFD, F_GETFL)
+_LOCK_COMMANDS = (F_GETLK, F_SETLK, F_SETLKW, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW)
+_owners: dict[int, int] = {}  # description id: what F_SETOWN said. SIGIO is not sent, so that is all there is to it
+
+
+@syscall
+def dup(task: Task, oldfd: int) -> int:
+    description = task.fd_table.get(oldfd)
+    lib.desc_ref(description)
+    return task.fd_table.alloc(description)
+
+
+@syscall
+def dup2(task: Task, oldfd: int, newfd: int) -> int:
+    if oldfd == newfd:
+        task.fd_table.get(oldfd)
+        return newfd
+    return _duplicate_to(task, oldfd, newfd, is_cloexec=False)
+
+
+@syscall
+def dup3(task: Task, oldfd: int, newfd: int, flags: int) -> int:
+    if flags & ~O_CLOEXEC or oldfd == newfd:
+        raise EINVAL("dup3")
+    return _duplicate_to(task, oldfd, newfd, is_cloexec=bool(flags))
+
+
+def _duplicate_to(task: Task, oldfd: int, newfd: int, is_cloexec: bool) -> int:
+    """EBUSY: another thread's open was promised the number, as do_dup2() in Linux fs/file.c."""
+    if not 0 <= newfd < task.group.c.rlimit_cur[_RLIMIT_NOFILE]:
+        raise EBADF("newfd")
+    description = task.fd_table.get(oldfd)
+    table = task.c.files
+    replaced = table.slots[newfd].desc if newfd < table.capacity else ffi.NULL
+    if replaced != ffi.NULL:
+        tell_close(replaced)
+    else:
+        reserved = check(lib.fd_reserve(task.c, newfd))
+        if reserved != newfd:
+            lib.fd_release(task.c, reserved)
+            raise EBUSY("promised to an open")
+    lib.desc_ref(description)
+    task.fd_table.install(newfd, description, is_cloexec)
+    return newfd
+
+
+@syscall
+async def fcntl(task: Task, fd: int, cmd: int, arg: int) -> int:
+    """F_SETOWN is recorded and SIGIO not sent; leases, F_NOTIFY, F_SETSIG and hints are EINVAL."""
+    c = task.fd_table.get(fd)
+    if c.kind == lib.DESC_PATH and cmd not in _FOR_O_PATH:
+        raise EBADF("O_PATH")
+    if cmd in (F_DUPFD, F_DUPFD_CLOEXEC):
+        return _duplicate_from(task, c, arg, is_cloexec=cmd == F_DUPFD_CLOEXEC)
+    if cmd == F_GETFD:
+        return FD_CLOEXEC if task.fd_table.slot(fd).cloexec else 0
+    if cmd == F_SETFD:
+        task.fd_table.slot(fd).cloexec = arg & FD_CLOEXEC
+        return 0
+    if cmd == F_GETFL:
+        return c.open_flags
+    if cmd == F_SETFL:
+        return _set_status(task, c, arg)
+    if cmd in _LOCK_COMMANDS:
+        return await locks.fcntl_lock(task, c, cmd, arg)
+    if cmd == F_DUPFD_QUERY:
+        return int(task.fd_table.get(arg & 0x7FFFFFFF) == c)
+    if cmd == F_SETOWN:
+        return _set_owner(c, _signed(arg))
+    if cmd == F_GETOWN:
+        return _owners.get(c.id, 0)
+    if cmd in (F_SETPIPE_SZ, F_GETPIPE_SZ):
+        pipe = description_of(c)
+        if not isinstance(pipe, Pipe):
+            raise EBADF("not a pipe")
+        return pipe.set_size(task, arg & 0xFFFFFFFF) if cmd == F_SETPIPE_SZ else pipe.size()
+    if cmd in (F_ADD_SEALS, F_GET_SEALS):
+        return _seals(c, cmd, arg & 0xFFFFFFFF)
+    raise EINVAL(f"fcntl command {cmd}")
+
+
+def _duplicate_from(task: Task, c: CDescription, lowest: int, is_cloexec: bool) -> int:
+    if lowest >= task.group.c.rlimit_cur[_RLIMIT_NOFILE]:
+        raise EINVAL("lowest")
+    lib.desc_ref(c)
+    return task.fd_table.alloc(c, is_cloexec, lowest)
+
+
+def _set_status(task: Task, c: CDescription, flags: int) -> int:
+    """setfl() in Linux fs/fcntl.c. O_NONBLOCK stays ours: the host descriptor never blocks."""
+    changed = (c.open_flags ^ flags) & SETFL_MASK
+    if changed & flags & O_NOATIME and c.inode != ffi.NULL and not is_owner(task.cred, c.inode):
+        raise EPERM("O_NOATIME")
+    if changed & flags & O_DIRECT and c.kind != lib.DESC_FILE:
+        raise EINVAL("O_DIRECT")
+    if changed & O_APPEND and c.kind == lib.DESC_FILE and not c.flags & lib.DESC_OWN_POS:
+        with host_errors():
+            host = host_fcntl.fcntl(c.host_fd, host_fcntl.F_GETFL)
+            host_fcntl.fcntl(c.host_fd, host_fcntl.F_SETFL, host ^ O_APPEND)
+    c.open_flags ^= changed
+    return 0
+
+
+def _signed(value: int) -> int:
+    return (value & 0xFFFFFFFF ^ 0x80000000) - 0x80000000
+
+
+def _set_owner(c: CDescription, owner: int) -> int:
+    """A process, or a process group as a negative number. ESRCH for a process that is not there."""
+    if owner > 0 and find_by_pid(owner) is None:
+        raise ESRCH("F_SETOWN")
+    if owner == -0x80000000:
+        raise EINVAL("F_SETOWN")
+    if owner:
+        _owners[c.id] = owner
+    else:
+        _owners.pop(c.id, None)
+    return 0
+
+
+def _seals(c: CDescription, cmd: int, seals: int) -> int:
+    """Files in memory are memfds of the host, which keeps their seals: fcntl(2), File Sealing."""
+    if c.kind != lib.DESC_FILE or c.inode == ffi.NULL or not c.inode.flags & lib.INODE_LIVE:
+        raise EINVAL("not a file in memory")
+    if cmd == F_ADD_SEALS and c.open_flags & O_ACCMODE == O_RDONLY:
+        raise EPERM("not open for writing")
+    with host_errors():
+        return host_fcntl.fcntl(c.host_fd, cmd, seals)

@@ -1,0 +1,147 @@
+"""Limits and priorities: getrlimit(2), prlimit(2), and what getpriority and setpriority leave to the sentry."""
+
+from __future__ import annotations
+
+import os
+from struct import Struct
+
+from pysentry.abi.capability import CAP_SYS_NICE, CAP_SYS_RESOURCE
+from pysentry.abi.errno import EACCES, EINVAL, EPERM, ESRCH, host_errors
+from pysentry.kernel import resource_limits
+from pysentry.kernel.task import all_tasks, find_by_pid
+from pysentry.platform.native import ffi
+from pysentry.syscalls.registry import syscall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pysentry.abi.types import UserAddr
+    from pysentry.kernel.task import Task
+    from pysentry.platform.cdefs import CTask, CThreadGroup
+
+_RLIMIT = Struct("=QQ")
+PRIO_PROCESS, PRIO_PGRP, PRIO_USER = range(3)
+_IOPRIO_WHO_PROCESS, _IOPRIO_WHO_USER = 1, 3
+_NICE_MIN, _NICE_MAX = -20, 19
+
+
+@syscall
+def getrlimit(task: Task, limit: int, rlim: UserAddr) -> int:
+    group = task.c.group
+    number = _resource(limit)
+    task.memory.write_struct(rlim, _RLIMIT, group.rlimit_cur[number], group.rlimit_max[number])
+    return 0
+
+
+@syscall
+def setrlimit(task: Task, limit: int, rlim: UserAddr) -> int:
+    soft, hard = task.memory.read_struct(rlim, _RLIMIT)
+    resource_limits.set_limit(task, task.c.group, _resource(limit), soft, hard)
+    return 0
+
+
+@syscall
+def prlimit64(task: Task, pid: int, limit: int, new_limit: UserAddr, old_limit: UserAddr) -> int:
+    new = task.memory.read_struct(new_limit, _RLIMIT) if new_limit else None
+    group = _group(task, pid)
+    number = _resource(limit)
+    old = group.rlimit_cur[number], group.rlimit_max[number]
+    if new is not None:
+        resource_limits.set_limit(task, group, number, *new)
+    if old_limit:
+        task.memory.write_struct(old_limit, _RLIMIT, *old)
+    return 0
+
+
+def _resource(number: int) -> int:
+    if not 0 <= number < resource_limits.COUNT:
+        raise EINVAL("resource")
+    return number
+
+
+def _group(task: Task, pid: int) -> CThreadGroup:
+    """The process whose limits are meant. ESRCH; EPERM: check_prlimit_permission()."""
+    if not pid:
+        return task.c.group
+    other = find_by_pid(pid)
+    if other is None:
+        raise ESRCH("pid")
+    if other.group != task.c.group:
+        mine, theirs = task.cred, other.cred
+        is_same = mine.uid == theirs.uid == theirs.euid == theirs.suid
+        is_same = is_same and mine.gid == theirs.gid == theirs.egid == theirs.sgid
+        if not is_same and not task.has_cap(CAP_SYS_RESOURCE):
+            raise EPERM("another user's process")
+    return other.group
+
+
+# ---- priorities: the host's numbers, of tasks that the sandbox has --------------------------------------------------
+
+
+@syscall
+def getpriority(task: Task, which: int, who: int) -> int:
+    """20 - nice of the most favoured task that is meant."""
+    found = []
+    for c in _tasks_meant(task, which, who):
+        try:
+            found.append(20 - os.getpriority(os.PRIO_PROCESS, c.tid))
+        except OSError:
+            continue  # it is going
+    if not found:
+        raise ESRCH("nobody")
+    return max(found)
+
+
+@syscall
+def setpriority(task: Task, which: int, who: int, niceval: int) -> int:
+    """The host only lowers: more favour answers EACCES."""
+    nice = max(_NICE_MIN, min(niceval, _NICE_MAX))
+    meant = _tasks_meant(task, which, who)
+    if not meant:
+        raise ESRCH("nobody")
+    refused: Exception | None = None
+    for c in meant:
+        if task.cred.euid not in (c.cred.uid, c.cred.euid) and not task.has_cap(CAP_SYS_NICE):
+            refused = EPERM("another user's task")
+            continue
+        with host_errors():
+            if nice < os.getpriority(os.PRIO_PROCESS, c.tid):
+                refused = EACCES("more favour")
+                continue
+            os.setpriority(os.PRIO_PROCESS, c.tid, nice)
+    if refused is not None:
+        raise refused
+    return 0
+
+
+def _tasks_meant(task: Task, which: int, who: int) -> list[CTask]:
+    if which == PRIO_PROCESS:
+        c = find_by_pid(who) if who else task.c
+        return [] if c is None else [c]
+    if which == PRIO_PGRP:
+        leader = find_by_pid(who) if who else None
+        if who and leader is None:
+            return []
+        with host_errors():
+            group = os.getpgid(task.tid) if leader is None else leader.tid
+        return [c for c in all_tasks() if _pgid(c) == group]
+    if which == PRIO_USER:
+        uid = who & 0xFFFFFFFF if who else task.cred.uid
+        return [c for c in all_tasks() if c.cred != ffi.NULL and c.cred.uid == uid]
+    raise EINVAL("which")
+
+
+def _pgid(c: CTask) -> int:
+    try:
+        return os.getpgid(c.tid)
+    except OSError:
+        return -1
+
+
+@syscall
+def ioprio_get(task: Task, which: int, who: int) -> int:
+    """IOPRIO_CLASS_NONE: nobody has set one."""
+    if not _IOPRIO_WHO_PROCESS <= which <= _IOPRIO_WHO_USER:
+        raise EINVAL("which")
+    if which == _IOPRIO_WHO_PROCESS and who and find_by_pid(who) is None:
+        raise ESRCH("who")
+    return 0

@@ -1,0 +1,34 @@
+"""pipe(2), pipe2(2)."""
+
+from __future__ import annotations
+
+import os
+from struct import Struct
+
+from pysentry.abi.errno import EINVAL
+from pysentry.kernel.pipe import Pipe
+from pysentry.syscalls.registry import syscall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pysentry.abi.types import UserAddr
+    from pysentry.kernel.task import Task
+
+_INT32_PAIR = Struct("=ii")
+
+
+@syscall
+def pipe(task: Task, fds: UserAddr) -> int:
+    return pipe2(task, fds, 0)
+
+
+@syscall
+def pipe2(task: Task, fds: UserAddr, flags: int) -> int:
+    """O_DIRECT (packet mode) is refused."""
+    if flags & ~(os.O_CLOEXEC | os.O_NONBLOCK):
+        raise EINVAL("pipe2 flags")
+    with task.fd_table.reserve(2, cloexec=bool(flags & os.O_CLOEXEC)) as slots:
+        reader, writer = Pipe.open_ends(bool(flags & os.O_NONBLOCK))
+        task.memory.write(fds, _INT32_PAIR.pack(*slots.fds))  # EFAULT: both numbers are given back
+        slots.install(reader, writer)
+    return 0

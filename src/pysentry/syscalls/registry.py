@@ -1,0 +1,49 @@
+"""The table of handlers by system call number, and the decorator that fills it."""
+
+from __future__ import annotations
+
+from pysentry.abi import syscall_nr
+from pysentry.platform.native import lib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar, overload
+
+    Handler = TypeVar("Handler", bound=Callable[..., Any])
+else:
+
+    def overload(function: object) -> None:
+        """Only the type checker reads overloads."""
+
+CONTINUE: int = lib.SENTRY_CONTINUE
+"""A handler's answer: the host kernel runs the call as it stands. Only where all that matters is in registers."""
+
+ERESTARTSYS, ERESTARTNOHAND = 512, 514
+
+HANDLERS: dict[int, Callable[..., Any]] = {}
+RESTARTS: dict[int, int] = {}
+_NUMBERS = {name: number for number, name in syscall_nr.NAMES.items()}
+
+
+@overload
+def syscall(function: Handler, /) -> Handler: ...
+@overload
+def syscall(*, restart: str = "sys") -> Callable[[Handler], Handler]: ...  # noqa: F811
+def syscall(function: Any = None, /, *, restart: str = "sys") -> Any:  # noqa: F811
+    """Registers a handler under its function's name, which must be a row of the tables.
+
+    restart: "sys" (ERESTARTSYS) or "nohand" (ERESTARTNOHAND), for calls that a signal may interrupt.
+    """
+
+    def register(handler: Handler) -> Handler:
+        name = handler.__name__.rstrip("_")  # select_ and the like: names that Python or another module has
+        number = _NUMBERS[name]
+        if number in HANDLERS:
+            raise ValueError(f"{name}: two handlers")
+        HANDLERS[number] = handler
+        if restart == "nohand":
+            RESTARTS[number] = ERESTARTNOHAND
+        return handler
+
+    return register if function is None else register(function)

@@ -1,0 +1,58 @@
+"""The machine as the sandbox sees it: uname(2), sysinfo(2), host and domain name."""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from pysentry.abi.capability import CAP_SYS_ADMIN
+from pysentry.abi.errno import EINVAL, EPERM, check
+from pysentry.kernel.task import all_tasks
+from pysentry.kernel.uts import NAME_MAX, uts
+from pysentry.platform.native import ffi, lib
+from pysentry.syscalls.registry import syscall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pysentry.abi.types import UserAddr
+    from pysentry.kernel.task import Task
+
+_NR_SYSINFO = 99
+_SYSINFO_BYTES = 112
+_PROCS_OFFSET = 80
+_UINT16 = Struct("=H")
+
+
+@syscall
+def uname(task: Task, name: UserAddr) -> int:
+    task.memory.write(name, uts.pack())
+    return 0
+
+
+@syscall
+def sysinfo(task: Task, info: UserAddr) -> int:
+    """The host's memory, load and uptime; the sandbox's number of tasks."""
+    answer = bytearray(_SYSINFO_BYTES)
+    check(lib.host_syscall(_NR_SYSINFO, int(ffi.cast("uintptr_t", ffi.from_buffer(answer))), 0, 0, 0, 0, 0))
+    _UINT16.pack_into(answer, _PROCS_OFFSET, min(len(all_tasks()), 0xFFFF))
+    task.memory.write(info, answer)
+    return 0
+
+
+@syscall
+def sethostname(task: Task, name: UserAddr, length: int) -> int:
+    uts.nodename = _new_name(task, name, length)
+    return 0
+
+
+@syscall
+def setdomainname(task: Task, name: UserAddr, length: int) -> int:
+    uts.domainname = _new_name(task, name, length)
+    return 0
+
+
+def _new_name(task: Task, name: UserAddr, length: int) -> bytes:
+    if not task.has_cap(CAP_SYS_ADMIN):
+        raise EPERM("CAP_SYS_ADMIN")
+    if not 0 <= length <= NAME_MAX:
+        raise EINVAL("length")
+    return task.memory.read(name, length).split(b"\0")[0] if length else b""

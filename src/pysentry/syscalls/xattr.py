@@ -1,0 +1,198 @@
+"""Extended attributes: xattr(7). Files in memory keep user.* and trusted.*; binds pass user.* to the host."""
+
+from __future__ import annotations
+
+from pysentry.abi.capability import CAP_SYS_ADMIN
+from pysentry.abi.errno import E2BIG, EBADF, EINVAL, ENAMETOOLONG, ENODATA, ENOENT, EOPNOTSUPP, EPERM, ERANGE
+from pysentry.abi.fcntl import AT_FDCWD
+from pysentry.abi.stat import (
+    S_ISVTX,
+    XATTR_CREATE,
+    XATTR_LIST_MAX,
+    XATTR_NAME_MAX,
+    XATTR_REPLACE,
+    XATTR_SIZE_MAX,
+    is_directory,
+    is_regular,
+)
+from pysentry.platform.native import ffi, lib
+from pysentry.syscalls.registry import syscall
+from pysentry.vfs import notify
+from pysentry.vfs.filesystem import filesystem_of
+from pysentry.vfs.permissions import MAY_READ, MAY_WRITE, check_permission, check_writable, is_capable, is_owner
+from pysentry.vfs.walk import resolve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pysentry.abi.types import UserAddr
+    from pysentry.kernel.task import Task
+    from pysentry.platform.cdefs import CDentry
+
+
+def _at(task: Task, path: UserAddr, follow: bool = True) -> CDentry:
+    walk = resolve(task, AT_FDCWD, task.memory.read_cstr(path), follow=follow)
+    if walk.dentry is None:
+        raise EOPNOTSUPP("an anonymous file") if walk.description is not None else ENOENT(repr(walk.name))
+    return walk.dentry
+
+
+def _opened(task: Task, fd: int) -> CDentry:
+    c = task.fd_table.get(fd)
+    if c.kind == lib.DESC_PATH:
+        raise EBADF("O_PATH")
+    if c.dentry == ffi.NULL:
+        raise EOPNOTSUPP("an anonymous file")
+    return c.dentry
+
+
+def _name(task: Task, addr: UserAddr) -> bytes:
+    try:
+        name = task.memory.read_cstr(addr, XATTR_NAME_MAX + 1)
+    except ENAMETOOLONG:
+        raise ERANGE("name") from None
+    if not name:
+        raise ERANGE("name")
+    return name
+
+
+def _check(task: Task, dentry: CDentry, name: bytes, mask: int) -> None:
+    """xattr_permission() in Linux fs/xattr.c."""
+    inode = dentry.inode
+    is_writing = mask == MAY_WRITE
+    if is_writing:
+        check_writable(dentry.sb)
+    if name.startswith(b"trusted."):
+        if not is_capable(task.cred, CAP_SYS_ADMIN):
+            raise EPERM("trusted") if is_writing else ENODATA("trusted")
+        return
+    if name.startswith(b"user."):
+        if not is_regular(inode.mode) and not is_directory(inode.mode):
+            raise EPERM("not a file or directory") if is_writing else ENODATA("not a file or directory")
+        if is_directory(inode.mode) and inode.mode & S_ISVTX and is_writing and not is_owner(task.cred, inode):
+            raise EPERM("sticky directory")
+        check_permission(task.cred, inode, mask)
+
+
+# ---- set ----------------------------------------------------------------------------------------------------------
+
+
+@syscall
+def setxattr(task: Task, path: UserAddr, name: UserAddr, value: UserAddr, size: int, flags: int) -> int:
+    key, content = _content(task, name, value, size, flags)
+    return _set(task, _at(task, path), key, content, flags)
+
+
+@syscall
+def lsetxattr(task: Task, path: UserAddr, name: UserAddr, value: UserAddr, size: int, flags: int) -> int:
+    key, content = _content(task, name, value, size, flags)
+    return _set(task, _at(task, path, follow=False), key, content, flags)
+
+
+@syscall
+def fsetxattr(task: Task, fd: int, name: UserAddr, value: UserAddr, size: int, flags: int) -> int:
+    dentry = _opened(task, fd)
+    key, content = _content(task, name, value, size, flags)
+    return _set(task, dentry, key, content, flags)
+
+
+def _content(task: Task, name: UserAddr, value: UserAddr, size: int, flags: int) -> tuple[bytes, bytes]:
+    if flags & ~(XATTR_CREATE | XATTR_REPLACE):
+        raise EINVAL("flags")
+    key = _name(task, name)
+    if size > XATTR_SIZE_MAX:
+        raise E2BIG("value")
+    return key, task.memory.read(value, size) if size else b""
+
+
+def _set(task: Task, dentry: CDentry, name: bytes, value: bytes, flags: int) -> int:
+    _check(task, dentry, name, MAY_WRITE)
+    filesystem_of(dentry.sb).set_xattr(dentry, name, value, flags)
+    notify.on_file(dentry, notify.IN_ATTRIB)
+    return 0
+
+
+# ---- get ----------------------------------------------------------------------------------------------------------
+
+
+@syscall
+def getxattr(task: Task, path: UserAddr, name: UserAddr, value: UserAddr, size: int) -> int:
+    return _get(task, _name(task, name), _at(task, path), value, size)
+
+
+@syscall
+def lgetxattr(task: Task, path: UserAddr, name: UserAddr, value: UserAddr, size: int) -> int:
+    return _get(task, _name(task, name), _at(task, path, follow=False), value, size)
+
+
+@syscall
+def fgetxattr(task: Task, fd: int, name: UserAddr, value: UserAddr, size: int) -> int:
+    dentry = _opened(task, fd)
+    return _get(task, _name(task, name), dentry, value, size)
+
+
+def _get(task: Task, name: bytes, dentry: CDentry, value: UserAddr, size: int) -> int:
+    _check(task, dentry, name, MAY_READ)
+    return _answer(task, filesystem_of(dentry.sb).get_xattr(dentry, name), value, size)
+
+
+def _answer(task: Task, content: bytes, addr: UserAddr, size: int) -> int:
+    """Size 0 asks how much room is needed."""
+    if size:
+        if len(content) > size:
+            raise ERANGE("size")
+        task.memory.write(addr, content)
+    return len(content)
+
+
+# ---- list, remove -------------------------------------------------------------------------------------------------
+
+
+@syscall
+def listxattr(task: Task, path: UserAddr, list: UserAddr, size: int) -> int:
+    return _list(task, _at(task, path), list, size)
+
+
+@syscall
+def llistxattr(task: Task, path: UserAddr, list: UserAddr, size: int) -> int:
+    return _list(task, _at(task, path, follow=False), list, size)
+
+
+@syscall
+def flistxattr(task: Task, fd: int, list: UserAddr, size: int) -> int:
+    return _list(task, _opened(task, fd), list, size)
+
+
+def _list(task: Task, dentry: CDentry, addr: UserAddr, size: int) -> int:
+    is_trusted_shown = is_capable(task.cred, CAP_SYS_ADMIN)
+    names = [
+        name
+        for name in filesystem_of(dentry.sb).list_xattrs(dentry)
+        if is_trusted_shown or not name.startswith(b"trusted.")
+    ]
+    content = b"".join(name + b"\0" for name in names)
+    if len(content) > XATTR_LIST_MAX:
+        raise E2BIG("list")
+    return _answer(task, content, addr, size)
+
+
+@syscall
+def removexattr(task: Task, path: UserAddr, name: UserAddr) -> int:
+    return _remove(task, _name(task, name), _at(task, path))
+
+
+@syscall
+def lremovexattr(task: Task, path: UserAddr, name: UserAddr) -> int:
+    return _remove(task, _name(task, name), _at(task, path, follow=False))
+
+
+@syscall
+def fremovexattr(task: Task, fd: int, name: UserAddr) -> int:
+    dentry = _opened(task, fd)
+    return _remove(task, _name(task, name), dentry)
+
+
+def _remove(task: Task, name: bytes, dentry: CDentry) -> int:
+    _check(task, dentry, name, MAY_WRITE)
+    filesystem_of(dentry.sb).remove_xattr(dentry, name)
+    notify.on_file(dentry, notify.IN_ATTRIB)
+    return 0

@@ -1,0 +1,1 @@
+"""What a run did: call traces and the report."""

@@ -1,0 +1,1 @@
+"""The file systems: tree (overlay, tmpfs, /dev), gofer (binds), and what populates /dev."""

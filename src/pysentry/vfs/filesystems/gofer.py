@@ -1,0 +1,314 @@
+"""gofer: a host directory or file bound into the sandbox. Changes go to the host, if the bind says rw.
+
+Dentries and inodes only mirror the host: unless nobody else changes the tree (SB_CACHED), every use of a name asks the
+gofer again. Ownership is the host's too; what the gofer may not give away (chown as an unprivileged user) is EPERM.
+"""
+
+from __future__ import annotations
+
+import os
+from time import time_ns
+
+from pysentry.abi.errno import EOPNOTSUPP, EPERM, ESTALE, LinuxError, host_errors
+from pysentry.abi.fcntl import O_RDWR, RENAME_EXCHANGE, RENAME_NOREPLACE
+from pysentry.abi.stat import S_IFLNK, S_IFMT, is_directory, is_regular
+from pysentry.platform.native import ffi, lib
+from pysentry.vfs.dentry import (
+    add,
+    children,
+    dentry_name,
+    file_description,
+    find,
+    is_mount_point,
+    is_positive,
+    move,
+    swap,
+)
+from pysentry.vfs.filesystem import FileSystem, Statfs, take_live_attributes
+from pysentry.vfs.lower import (
+    PASSED_OPEN_FLAGS,
+    LowerTree,
+    fill_inode,
+    is_same_file,
+    lower_path,
+    new_lower_inode,
+    path_below,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gofer.protocol import Attr
+    from pysentry.kernel.task import Task
+    from pysentry.platform.cdefs import CDentry, CDescription, CInode, CSuperblock
+
+
+class GoferFileSystem(FileSystem):
+    """One bind."""
+
+    type_name = "gofer"
+
+    def __init__(self, sb: CSuperblock, tree: LowerTree) -> None:
+        super().__init__(sb)
+        self.tree = tree
+        self.client = tree.client
+
+    # ---- names ----
+
+    def lookup(self, task: Task | None, directory: CDentry, name: bytes) -> CDentry | None:
+        found = find(directory, name)
+        if found is not None and (_is_ours(found) or self.sb.flags & lib.SB_CACHED):
+            return found if is_positive(found) else None
+        if directory.inode.flags & lib.INODE_UPPER:
+            return None
+        if directory.inode.flags & lib.INODE_COMPLETE and self.sb.flags & lib.SB_CACHED:
+            return None
+        entry = self.tree.entry(directory, name)
+        return self._keep(directory, name, entry)
+
+    def _keep(self, directory: CDentry, name: bytes, entry: tuple[Attr, bytes] | None) -> CDentry | None:
+        """Brings the cache in step with what the gofer said about a name."""
+        found = find(directory, name)
+        if entry is None:
+            if found is not None and is_positive(found):
+                lib.dentry_drop(found)
+            if self.sb.flags & lib.SB_CACHED:
+                add(directory, name, None)
+            return None
+        attr, target = entry
+        if found is not None and is_positive(found):
+            if _is_ours(found):
+                return found
+            if is_same_file(found.inode, attr):
+                fill_inode(found.inode, attr)
+                if attr.mode & S_IFMT == S_IFLNK:
+                    lib.inode_set_symlink(found.inode, target)
+                return found
+            lib.dentry_drop(found)
+        return add(directory, name, new_lower_inode(self.sb, attr, target))
+
+    def readdir(self, task: Task | None, directory: CDentry) -> list[tuple[bytes, int, int]]:
+        if directory.inode.flags & lib.INODE_UPPER:
+            return super().readdir(task, directory)
+        listed = []
+        names = set()
+        for entry in self.tree.list(directory):
+            number = 1
+            if entry.attr.is_valid:
+                number = entry.attr.ino
+                self._keep(directory, entry.name, (entry.attr, entry.target))
+            listed.append((entry.name, number, entry.type))
+            names.add(entry.name)
+        for child in children(directory):  # mount points that the host does not have
+            if _is_ours(child) and dentry_name(child) not in names:
+                listed.append((dentry_name(child), child.inode.ino, child.inode.mode >> 12 & 15))
+        return listed
+
+    # ---- making ----
+
+    def create(self, directory: CDentry, name: bytes, mode: int, uid: int, gid: int) -> CDentry:
+        made, host_fd = self._create(directory, name, mode, uid, gid, O_RDWR)
+        os.close(host_fd)
+        return made
+
+    def create_and_open(
+        self, task: Task, directory: CDentry, name: bytes, mode: int, uid: int, gid: int, flags: int
+    ) -> tuple[CDentry, CDescription]:
+        made, host_fd = self._create(directory, name, mode, uid, gid, flags & PASSED_OPEN_FLAGS)
+        return made, file_description(lib.DESC_FILE, host_fd, flags)
+
+    def _create(
+        self, directory: CDentry, name: bytes, mode: int, uid: int, gid: int, flags: int
+    ) -> tuple[CDentry, int]:
+        path = path_below(directory, name)
+        with host_errors():
+            host_fd, attr = self.client.create(self.tree.number, path, flags, mode & 0o7777)
+        return self._made(directory, name, path, attr, uid, gid), host_fd
+
+    def mkdir(self, directory: CDentry, name: bytes, mode: int, uid: int, gid: int) -> CDentry:
+        path = path_below(directory, name)
+        with host_errors():
+            attr = self.client.mkdir(self.tree.number, path, mode & 0o7777)
+        directory.inode.nlink += 1
+        return self._made(directory, name, path, attr, uid, gid)
+
+    def mknod(self, directory: CDentry, name: bytes, mode: int, uid: int, gid: int, rdev: int) -> CDentry:
+        if rdev:
+            raise EPERM("device node on a bind")
+        path = path_below(directory, name)
+        with host_errors():
+            attr = self.client.mknod(self.tree.number, path, mode)
+        return self._made(directory, name, path, attr, uid, gid)
+
+    def symlink(self, directory: CDentry, name: bytes, target: bytes, uid: int, gid: int) -> CDentry:
+        path = path_below(directory, name)
+        with host_errors():
+            attr = self.client.symlink(self.tree.number, path, target)
+        return self._made(directory, name, path, attr, uid, gid, target)
+
+    def link(self, source: CDentry, directory: CDentry, name: bytes) -> CDentry:
+        old_path, path = lower_path(_hashed(source)), path_below(directory, name)
+        with host_errors():
+            attr = self.client.link(self.tree.number, old_path, path)
+        fill_inode(source.inode, attr)
+        return add(directory, name, source.inode)
+
+    def _made(
+        self, directory: CDentry, name: bytes, path: bytes, attr: Attr, uid: int, gid: int, target: bytes = b""
+    ) -> CDentry:
+        """The dentry of something new, owned by its maker as far as the gofer may say so."""
+        if (attr.uid, attr.gid) != (uid, gid):
+            try:
+                attr = self.client.setattr(self.tree.number, path, uid=uid, gid=gid)
+            except OSError:
+                pass  # an unprivileged gofer: it belongs to the host's user, and is shown so
+        return add(directory, name, new_lower_inode(self.sb, attr, target))
+
+    # ---- taking away, moving ----
+
+    def unlink(self, victim: CDentry) -> None:
+        path = lower_path(victim)
+        with host_errors():
+            self.client.unlink(self.tree.number, path)
+        victim.inode.nlink -= 1
+        lib.dentry_drop(victim)
+
+    def rmdir(self, victim: CDentry) -> None:
+        path = lower_path(victim)
+        with host_errors():
+            self.client.rmdir(self.tree.number, path)
+        victim.inode.nlink = 0
+        victim.parent.inode.nlink -= 1
+        lib.dentry_drop(victim)
+
+    def rename(self, source: CDentry, directory: CDentry, name: bytes, target: CDentry | None) -> None:
+        old_path, path = lower_path(source), path_below(directory, name)
+        with host_errors():
+            self.client.rename(self.tree.number, old_path, path, 0 if target is not None else RENAME_NOREPLACE)
+        if target is not None:
+            target.inode.nlink = 0 if is_directory(target.inode.mode) else target.inode.nlink - 1
+        move(source, directory, name)
+
+    def exchange(self, one: CDentry, other: CDentry) -> None:
+        one_path, other_path = lower_path(one), lower_path(other)
+        with host_errors():
+            self.client.rename(self.tree.number, one_path, other_path, RENAME_EXCHANGE)
+        swap(one, other)
+
+    # ---- files ----
+
+    def open(self, task: Task, dentry: CDentry, flags: int) -> CDescription:
+        host_fd = self.tree.open(_hashed(dentry), flags)
+        return file_description(lib.DESC_FILE, host_fd, flags & ~0o1000)
+
+    def refresh(
+        self, task: Task, inode: CInode, dentry: CDentry | None = None, description: CDescription | None = None
+    ) -> None:
+        if description is not None and description.host_fd >= 0:
+            take_live_attributes(inode, description.host_fd)
+            return
+        if description is not None and description.dentry != ffi.NULL:
+            dentry = description.dentry
+        if dentry is None or dentry.flags & lib.DENTRY_UNHASHED or inode.flags & lib.INODE_UPPER:
+            return
+        if self.sb.flags & lib.SB_CACHED and (self.sb.flags & lib.SB_RDONLY or not is_regular(inode.mode)):
+            return  # nobody changes it; a regular file's size changes by our own writes
+        try:
+            entry = self.tree.attributes(dentry)
+        except LinuxError:
+            return
+        if entry is not None and is_same_file(inode, entry[0]):
+            fill_inode(inode, entry[0])
+
+    def setattr(
+        self,
+        dentry: CDentry,
+        mode: int | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        atime_ns: int | None = None,
+        mtime_ns: int | None = None,
+    ) -> None:
+        if dentry.flags & lib.DENTRY_UNHASHED and dentry.inode.nlink == 0:
+            _set_in_memory(dentry.inode, mode, uid, gid, atime_ns, mtime_ns)  # only its holders can ever see it
+            return
+        path = lower_path(_hashed(dentry))
+        with host_errors():
+            attr = self.client.setattr(
+                self.tree.number, path, mode=mode, uid=uid, gid=gid, atime_ns=atime_ns, mtime_ns=mtime_ns
+            )
+        fill_inode(dentry.inode, attr)
+
+    def truncate(self, dentry: CDentry, length: int) -> None:
+        path = lower_path(_hashed(dentry))
+        with host_errors():
+            fill_inode(dentry.inode, self.client.setattr(self.tree.number, path, size=length))
+
+    def statfs(self) -> Statfs:
+        with host_errors():
+            answer = self.client.statfs(self.tree.number, b"")
+        shown = Statfs(answer.type, answer.blocks, answer.blocks_free, answer.files, answer.files_free)
+        shown.block_size = answer.block_size
+        shown.available = answer.blocks_available
+        return shown
+
+    # ---- extended attributes ----
+
+    def get_xattr(self, dentry: CDentry, name: bytes) -> bytes:
+        _check_user_name(name)
+        path = lower_path(_hashed(dentry))
+        with host_errors():
+            return self.client.getxattr(self.tree.number, path, name)
+
+    def set_xattr(self, dentry: CDentry, name: bytes, value: bytes, flags: int) -> None:
+        _check_user_name(name)
+        path = lower_path(_hashed(dentry))
+        with host_errors():
+            self.client.setxattr(self.tree.number, path, name, value, flags)
+
+    def list_xattrs(self, dentry: CDentry) -> list[bytes]:
+        path = lower_path(_hashed(dentry))
+        with host_errors():
+            return [name for name in self.client.listxattr(self.tree.number, path) if name.startswith(b"user.")]
+
+    def remove_xattr(self, dentry: CDentry, name: bytes) -> None:
+        _check_user_name(name)
+        path = lower_path(_hashed(dentry))
+        with host_errors():
+            self.client.removexattr(self.tree.number, path, name)
+
+
+def _is_ours(dentry: CDentry) -> bool:
+    """A mount point, or a directory that boot made on the way to one: not the host's to take away."""
+    return is_mount_point(dentry) or (is_positive(dentry) and bool(dentry.inode.flags & lib.INODE_UPPER))
+
+
+def _hashed(dentry: CDentry) -> CDentry:
+    """ESTALE if the name is gone: the gofer knows only names."""
+    if dentry.flags & lib.DENTRY_UNHASHED:
+        raise ESTALE("unlinked file of a bind")
+    return dentry
+
+
+def _set_in_memory(
+    inode: CInode, mode: int | None, uid: int | None, gid: int | None, atime_ns: int | None, mtime_ns: int | None
+) -> None:
+    inode.mode = inode.mode if mode is None else inode.mode & S_IFMT | mode
+    inode.uid = inode.uid if uid is None else uid
+    inode.gid = inode.gid if gid is None else gid
+    inode.atime_ns = inode.atime_ns if atime_ns is None else atime_ns
+    inode.mtime_ns = inode.mtime_ns if mtime_ns is None else mtime_ns
+    inode.ctime_ns = time_ns()
+
+
+def _check_user_name(name: bytes) -> None:
+    if not name.startswith(b"user."):
+        raise EOPNOTSUPP(repr(name))
+
+
+def make_bind(sb_flags: int, tree: LowerTree) -> GoferFileSystem:
+    """A new superblock over one of the gofer's trees."""
+    attr, target = tree.root()
+    sb = lib.sb_new(lib.FS_GOFER, sb_flags, tree.number, os.makedev(attr.dev_major, attr.dev_minor))
+    bind = GoferFileSystem(sb, tree)
+    lib.dentry_root(sb, new_lower_inode(sb, attr, target))
+    return bind

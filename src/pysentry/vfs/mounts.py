@@ -1,0 +1,255 @@
+"""Mounts: what is where in the sandbox's tree, and the table that /proc/mounts shows.
+
+Owns how the tree is put together at boot (`build_root`) and the list of mounts. Each mount has its own superblock, so a
+path is just a dentry: `dentry.mounted` leads down, `sb.covered` leads up.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pysentry.abi.capability import CAP_FULL_SET
+from pysentry.abi.errno import EEXIST, EISDIR, ENOENT, ENOTDIR, LinuxError
+from pysentry.abi.stat import S_IFDIR, S_IFREG, is_directory
+from pysentry.platform.native import ffi, lib
+from pysentry.vfs.dentry import add, dentry_name, new_inode, path_of, topmost
+from pysentry.vfs.filesystem import filesystem_of
+from pysentry.vfs.filesystems.dev import make_dev
+from pysentry.vfs.filesystems.gofer import make_bind
+from pysentry.vfs.filesystems.pts import make_pts
+from pysentry.vfs.filesystems.tree import make_tree
+from pysentry.vfs.lower import LowerTree, lower_path
+from pysentry.vfs.walk import resolve_from
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gofer.client import GoferClient
+    from pysentry.platform.cdefs import CCredentials, CDentry, CSuperblock
+    from pysentry.sandbox.config import RunConfig
+    from pysentry.vfs.filesystem import FileSystem
+
+    # Makes a file system of a device number: proc and sys.
+    Maker = Callable[[int], FileSystem]
+
+TREE_WRITABLE, TREE_IMMUTABLE = 1, 2  # gofer/protocol.h, enum gofer_tree_flags
+# New files share st_dev with the lower root (find -xdev, df), so their numbers must stay clear of the host's.
+FIRST_UPPER_INO = 1 << 40
+
+_last_device = 32
+
+
+class Mount:
+    """One row of the mount table."""
+
+    __slots__ = ("file_system", "parent", "sb", "source")
+
+    def __init__(self, file_system: FileSystem, parent: CSuperblock | None, source: str) -> None:
+        self.file_system = file_system
+        self.sb = file_system.sb
+        self.parent = parent
+        self.source = source
+
+    @property
+    def identity(self) -> int:
+        """The mount id, as statx shows it."""
+        return int(self.sb.id)
+
+    @property
+    def mountpoint(self) -> bytes:
+        """Absolute path in the sandbox."""
+        return path_of(self.sb.covered) if self.sb.covered != ffi.NULL else b"/"
+
+    @property
+    def root(self) -> bytes:
+        """The part of the file system that is mounted, as /proc/self/mountinfo shows it."""
+        return b"/" + lower_path(self.sb.root) if self.sb.tree >= 0 else b"/"
+
+    @property
+    def options(self) -> list[str]:
+        """Per-mount options."""
+        flags = self.sb.flags
+        options = ["ro" if flags & lib.SB_RDONLY else "rw"]
+        for flag, word in ((lib.SB_NOSUID, "nosuid"), (lib.SB_NODEV, "nodev"), (lib.SB_NOEXEC, "noexec")):
+            if flags & flag:
+                options.append(word)
+        return [*options, "relatime"]
+
+
+_mounts: list[Mount] = []
+
+
+def mount_table() -> list[Mount]:
+    """All mounts, in the order they were made."""
+    return list(_mounts)
+
+
+def new_device() -> int:
+    """st_dev of a file system without a host device."""
+    global _last_device
+    _last_device += 1
+    return os.makedev(0, _last_device)
+
+
+def attach_mount(file_system: FileSystem, at: CDentry | None, source: str) -> CDentry:
+    """Mounts a file system on a dentry (None: it is the first root). Returns its root."""
+    parent = None if at is None else topmost(at).sb
+    lib.mount_attach(ffi.NULL if at is None else at, file_system.sb)
+    _mounts.append(Mount(file_system, parent, source))
+    return file_system.sb.root
+
+
+def boot_credentials() -> CCredentials:
+    """Credentials of the sentry's own walks: everything is allowed."""
+    cred: CCredentials = ffi.new("struct credentials *")
+    cred.refs = 1
+    cred.cap_effective = cred.cap_permitted = CAP_FULL_SET
+    return cred
+
+
+class MountError(Exception):
+    """A mount of the configuration cannot be made; the message says which and why."""
+
+
+class RootBuilder:
+    """Puts the sandbox's tree together."""
+
+    def __init__(self, client: GoferClient, tree_flags: list[int]) -> None:
+        self.client = client
+        self.tree_flags = tree_flags
+        self.cred = boot_credentials()
+        self.root: CDentry = ffi.NULL
+
+    def mount_root(self, source: str) -> None:
+        lower = LowerTree(self.client, 0)
+        overlay = make_tree(lib.SB_CACHED, 0, lower)
+        overlay.sb.dev = overlay.sb.root.inode.dev
+        overlay.sb.next_ino = FIRST_UPPER_INO
+        self.root = attach_mount(overlay, None, source)
+
+    def mount(self, file_system: FileSystem, path: bytes, source: str) -> CDentry:
+        """Mounts at a path, which is made (in memory) if it is not there. MountError."""
+        try:
+            at = self.mount_point(path, is_directory(file_system.sb.root.inode.mode))
+        except LinuxError as error:
+            raise MountError(f"cannot mount {source} at {os.fsdecode(path)}: {error}") from None
+        return attach_mount(file_system, at, source)
+
+    def find(self, path: bytes) -> CDentry | None:
+        """What a path names now, symlinks followed."""
+        try:
+            return resolve_from(None, self.cred, self.root, self.root, path)
+        except LinuxError:
+            return None
+
+    def mount_point(self, path: bytes, wants_directory: bool) -> CDentry:
+        """The dentry to mount on. ENOTDIR, EISDIR: something of the other kind is there. EEXIST: a dangling symlink."""
+        current = self.root
+        parts = [part for part in path.split(b"/") if part]
+        for index, name in enumerate(parts):
+            so_far = b"/" + b"/".join(parts[: index + 1])
+            found = self.find(so_far)
+            if found is None:
+                is_last = index == len(parts) - 1
+                found = self._make(current, name, wants_directory or not is_last)
+            current = found
+        if wants_directory and not is_directory(current.inode.mode):
+            raise ENOTDIR("a directory cannot be mounted on a file")
+        if not wants_directory and is_directory(current.inode.mode):
+            raise EISDIR("a file cannot be mounted on a directory")
+        return current
+
+    def _make(self, directory: CDentry, name: bytes, wants_directory: bool) -> CDentry:
+        if not is_directory(directory.inode.mode):
+            raise ENOTDIR(f"{os.fsdecode(dentry_name(directory))} is not a directory")
+        if filesystem_of(directory.sb).lookup(None, directory, name) is not None:
+            raise EEXIST(f"{os.fsdecode(name)} is a symlink that leads nowhere")
+        mode = S_IFDIR | 0o755 if wants_directory else S_IFREG | 0o644
+        if directory.sb.kind == lib.FS_TREE:
+            tree = filesystem_of(directory.sb)
+            make = tree.mkdir if wants_directory else tree.create
+            return make(directory, name, mode, 0, 0)
+        inode = new_inode(directory.sb, mode)  # below a bind: it exists here only
+        inode.ino = FIRST_UPPER_INO + inode.id
+        inode.flags |= lib.INODE_UPPER | lib.INODE_COMPLETE
+        made = add(directory, name, inode)
+        made.flags |= lib.DENTRY_PINNED
+        return made
+
+    def mount_bind(self, number: int, source: str, path: bytes, is_read_only: bool) -> None:
+        flags = lib.SB_NOSUID | lib.SB_NODEV
+        if is_read_only or not self.tree_flags[number] & TREE_WRITABLE:
+            flags |= lib.SB_RDONLY
+        if self.tree_flags[number] & TREE_IMMUTABLE:
+            flags |= lib.SB_CACHED
+        self.mount(make_bind(flags, LowerTree(self.client, number)), path, source)
+
+    def mount_tmp(self, cwd: bytes) -> None:
+        """A fresh /tmp: the host's is other people's. A working directory below it is shown through an overlay."""
+        if cwd == b"/tmp" or self.find(b"/tmp") is None:
+            return
+        shown = None
+        lower = self.find(cwd) if cwd.startswith(b"/tmp/") else None
+        if lower is not None and is_directory(lower.inode.mode):
+            place = lower_path(lower)
+            shown = make_tree(lib.SB_CACHED | lib.SB_NODEV, 0, LowerTree(self.client, 0), root_path=place)
+            shown.sb.dev = shown.sb.root.inode.dev
+            shown.sb.next_ino = FIRST_UPPER_INO + (1 << 36)
+        tmp = make_tree(lib.SB_NODEV, new_device(), mode=0o1777)
+        self.mount(tmp, b"/tmp", "tmpfs")
+        if shown is not None:
+            self.mount(shown, cwd, "overlay")
+
+
+def build_root(
+    config: RunConfig,
+    client: GoferClient,
+    tree_flags: list[int],
+    host_devices: dict[bytes, int],
+    make_proc: Maker | None = None,
+    make_sys: Maker | None = None,
+) -> CDentry:
+    """The sandbox's tree as a RunConfig wants it. Returns the root dentry.
+
+    tree_flags: the gofer's answer to HELLO; tree 0 is the root, 1.. are config.binds in order
+    host_devices: descriptors of null, zero, full, random, urandom by name
+    make_proc, make_sys: called with a device number; None: nothing is mounted there
+    Raises MountError where a mount point cannot be had.
+    """
+    builder = RootBuilder(client, tree_flags)
+    builder.mount_root("overlay")
+    binds = [
+        (os.fsencode(target), number, os.fsdecode(source), is_read_only)
+        for number, (source, target, is_read_only) in enumerate(config.binds, start=1)
+    ]
+    asked = {target for target, *_ in binds} | {os.fsencode(path) for path in config.tmpfs}
+    if config.rootfs == "/" and b"/tmp" not in asked:
+        builder.mount_tmp(os.fsencode(config.cwd))
+    if make_proc is not None:
+        builder.mount(make_proc(new_device()), b"/proc", "proc")
+    if make_sys is not None:
+        builder.mount(make_sys(new_device()), b"/sys", "sysfs")
+    builder.mount(make_dev(new_device(), host_devices), b"/dev", "dev")
+    builder.mount(make_pts(new_device()), b"/dev/pts", "devpts")
+    builder.mount(make_tree(lib.SB_NOSUID | lib.SB_NODEV, new_device(), mode=0o1777), b"/dev/shm", "shm")
+    wanted: list[tuple[bytes, int, str, bool]] = [
+        *binds, *((os.fsencode(path), -1, "tmpfs", False) for path in config.tmpfs)
+    ]  # fmt: skip
+    for path, number, source, is_read_only in sorted(wanted, key=lambda row: row[0].count(b"/")):
+        if number < 0:
+            tree = make_tree(lib.SB_NOSUID | lib.SB_NODEV, new_device(), mode=0o1777)
+            builder.mount(tree, path, source)
+        else:
+            builder.mount_bind(number, source, path, is_read_only)
+    return builder.root
+
+
+def working_directory(root: CDentry, path: bytes) -> CDentry:
+    """The directory a run starts in. ENOENT, ENOTDIR."""
+    found = resolve_from(None, boot_credentials(), root, root, path)
+    if not is_directory(found.inode.mode):
+        raise ENOTDIR(repr(path))
+    if found.flags & lib.DENTRY_UNHASHED:
+        raise ENOENT(repr(path))
+    return found
