@@ -1,0 +1,99 @@
+"""Fixtures of all tests: `runner` runs programs in each configuration (see harness/); nothing is left behind.
+
+pytest --configs=native             only the proof that the tests hold on Linux
+pytest --configs=seccomp,ptrace     only these, as far as a test runs in them
+pytest --all-configs                every test in every configuration
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.harness import checkout, leftovers
+from tests.harness.configuration import ALL, DEFAULT, is_root
+from tests.harness.runner import BASE, SESSION_VARIABLE, Runner, place_for, session_directory
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--configs", default="", help="only these configurations, by comma: " + ", ".join(ALL))
+    parser.addoption("--all-configs", action="store_true", help="every configuration, also where a test names fewer")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "configs(*names): the configurations that the `runner` of a test goes through")
+    if SESSION_VARIABLE not in os.environ:  # xdist workers inherit it
+        os.environ[SESSION_VARIABLE] = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        remove_dead_sessions()
+
+
+def remove_dead_sessions() -> None:
+    """What sessions that were killed could not remove themselves."""
+    for directory in BASE.glob("[0-9]*-*"):
+        if not Path("/proc", directory.name.split("-")[0]).exists():
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(BASE / os.environ[SESSION_VARIABLE], ignore_errors=True)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "runner" not in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker("configs")
+    names = list(marker.args if marker else DEFAULT)
+    if metafunc.config.getoption("--all-configs"):
+        names = list(ALL)
+    wanted = [name for name in str(metafunc.config.getoption("--configs")).split(",") if name]
+    for name in wanted:
+        if name not in ALL:
+            raise pytest.UsageError(f"--configs: no configuration {name}; there are {', '.join(ALL)}")
+    if wanted:
+        names = [name for name in names if name in wanted]
+    metafunc.parametrize("runner", names, indirect=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """At the end: no process, mount, cgroup or file of ours that was not there before."""
+    leftovers.become_subreaper()
+    BASE.mkdir(mode=0o755, exist_ok=True)
+    before = leftovers.host_state()
+    yield
+    left = leftovers.end_orphans(())
+    new = {line for line in leftovers.host_state() - before if not line.endswith("/pysentry-guests")}
+    assert not left, f"processes left behind: {left}"
+    assert not new, f"left behind: {sorted(new)}"
+
+
+@pytest.fixture
+def runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
+    """A place to run programs in one configuration (indirect parameter: its name)."""
+    configuration = ALL[request.param]
+    if not configuration.unprivileged and not is_root():
+        pytest.skip(f"configuration {configuration.name} needs root")
+    command = None
+    if not configuration.is_native:
+        command = (
+            checkout.command_for_unprivileged(session_directory()) if configuration.unprivileged else checkout.command()
+        )
+    with place_for(configuration) as directory:
+        yield Runner(configuration, directory, command)
+
+
+@pytest.fixture
+def native(request: pytest.FixtureRequest, runner: Runner) -> Iterator[Runner]:
+    """Runs on the host as the same user, to compare with."""
+    name = "native-user" if runner.configuration.unprivileged else "native"
+    with place_for(ALL[name]) as directory:
+        yield Runner(ALL[name], directory)

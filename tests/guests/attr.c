@@ -1,0 +1,245 @@
+/* attr: chmod, chown, utimensat, umask and extended attributes, on files of our own. */
+#include "guest.h"
+
+#include <sys/time.h>
+#include <sys/xattr.h>
+#include <utime.h>
+
+static mode_t mode_of(const char *path)
+{
+    struct stat status;
+    REQUIRE_OK(lstat(path, &status));
+    return status.st_mode & 07777;
+}
+
+TEST(chmod_forms)
+{
+    scratch();
+    write_file("f", "x");
+    CHECK_OK(chmod("f", 0600));
+    CHECK_EQ(mode_of("f"), 0600);
+    int fd = open("f", O_RDONLY);
+    CHECK_OK(fchmod(fd, 0711));
+    CHECK_EQ(mode_of("f"), 0711);
+    CHECK_OK(fchmodat(AT_FDCWD, "f", 04755, 0));
+    CHECK_EQ(mode_of("f"), 04755);
+    CHECK_OK(symlink("f", "link"));
+    CHECK_OK(chmod("link", 0640));
+    CHECK_EQ(mode_of("f"), 0640);
+    CHECK_EQ(mode_of("link"), 0777);
+    CHECK_OK(mkdir("d", 0700));
+    CHECK_OK(chmod("d", 01777));
+    CHECK_EQ(mode_of("d"), 01777);
+    CHECK_ERRNO(chmod("absent", 0600), ENOENT);
+    CHECK_ERRNO(fchmod(999, 0600), EBADF);
+    CHECK_ERRNO(chmod("f/x", 0600), ENOTDIR);
+}
+
+TEST(mode_survives_reopen_and_rename)
+{
+    scratch();
+    write_file("f", "x");
+    CHECK_OK(chmod("f", 0604));
+    CHECK_OK(rename("f", "g"));
+    CHECK_EQ(mode_of("g"), 0604);
+    write_file("g", "again");
+    CHECK_EQ(mode_of("g"), 0604);
+}
+
+TEST(umask_applies_to_what_is_made)
+{
+    scratch();
+    CHECK_OK(umask(0));
+    CHECK_EQ(umask(027), 0);
+    CHECK_EQ(umask(027), 027);
+    close(open("f", O_CREAT | O_WRONLY, 0777));
+    CHECK_EQ(mode_of("f"), 0750);
+    CHECK_OK(mkdir("d", 0777));
+    CHECK_EQ(mode_of("d"), 0750);
+    CHECK_OK(mkfifo("p", 0666));
+    CHECK_EQ(mode_of("p"), 0640);
+    CHECK_OK(chmod("f", 0777));
+    CHECK_EQ(mode_of("f"), 0777);
+    CHECK_EQ(umask(07777), 027);
+    CHECK_EQ(umask(0), 0777);
+}
+
+TEST(umask_is_inherited_but_not_shared_by_fork)
+{
+    umask(077);
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        CHECK_EQ(umask(0), 077);
+        guest_finish();
+    }
+    CHECK_CHILD(pid);
+    CHECK_EQ(umask(0), 077);
+}
+
+TEST(chown_as_root)
+{
+    if (geteuid() != 0)
+        SKIP("chown to others needs root");
+    scratch();
+    write_file("f", "x");
+    struct stat status;
+    CHECK_OK(chown("f", 1234, 5678));
+    CHECK_OK(stat("f", &status));
+    CHECK_EQ(status.st_uid, 1234);
+    CHECK_EQ(status.st_gid, 5678);
+    CHECK_OK(chown("f", (uid_t)-1, 9));
+    CHECK_OK(stat("f", &status));
+    CHECK_EQ(status.st_uid, 1234);
+    CHECK_EQ(status.st_gid, 9);
+    CHECK_OK(symlink("f", "link"));
+    CHECK_OK(lchown("link", 7, 8));
+    CHECK_OK(lstat("link", &status));
+    CHECK_EQ(status.st_uid, 7);
+    CHECK_OK(stat("f", &status));
+    CHECK_EQ(status.st_uid, 1234);
+    int fd = open("f", O_RDONLY);
+    CHECK_OK(fchown(fd, 0, 0));
+    CHECK_OK(fchownat(fd, "", 11, 12, AT_EMPTY_PATH));
+    CHECK_OK(fstat(fd, &status));
+    CHECK_EQ(status.st_uid, 11);
+    CHECK_ERRNO(chown("absent", 0, 0), ENOENT);
+    CHECK_ERRNO(fchown(999, 0, 0), EBADF);
+    CHECK_ERRNO(fchownat(AT_FDCWD, "f", 0, 0, 0x40000000), EINVAL);
+}
+
+TEST(chown_clears_set_id_bits)
+{
+    if (geteuid() != 0)
+        SKIP("chown to others needs root");
+    scratch();
+    write_file("f", "x");
+    CHECK_OK(chmod("f", 06755));
+    CHECK_OK(chown("f", 1, 1));
+    CHECK_EQ(mode_of("f"), 0755);
+}
+
+TEST(chown_unprivileged)
+{
+    if (geteuid() == 0)
+        SKIP("root may chown anything");
+    scratch();
+    write_file("f", "x");
+    CHECK_OK(chown("f", geteuid(), getegid()));
+    CHECK_OK(chown("f", (uid_t)-1, (gid_t)-1));
+    CHECK_ERRNO(chown("f", 0, (gid_t)-1), EPERM);
+    CHECK_ERRNO(chmod("/etc/passwd", 0666), EPERM);
+    CHECK_ERRNO(utimensat(AT_FDCWD, "/etc/passwd", NULL, 0), EACCES);
+}
+
+TEST(set_group_id_directories_pass_their_group_on)
+{
+    if (geteuid() != 0)
+        SKIP("chown to others needs root");
+    scratch();
+    struct stat status;
+    CHECK_OK(mkdir("d", 0755));
+    CHECK_OK(chown("d", 0, 4321));
+    CHECK_OK(chmod("d", 02755));
+    write_file("d/f", "x");
+    CHECK_OK(stat("d/f", &status));
+    CHECK_EQ(status.st_gid, 4321);
+    CHECK_OK(mkdir("d/e", 0755));
+    CHECK_OK(stat("d/e", &status));
+    CHECK_EQ(status.st_gid, 4321);
+    CHECK(status.st_mode & S_ISGID);
+}
+
+TEST(utimensat_forms)
+{
+    scratch();
+    write_file("f", "x");
+    struct stat status;
+    struct timespec times[2] = {{111, 222}, {333, 444}};
+    CHECK_OK(utimensat(AT_FDCWD, "f", times, 0));
+    CHECK_OK(stat("f", &status));
+    CHECK_EQ(status.st_atim.tv_sec, 111);
+    CHECK_EQ(status.st_atim.tv_nsec, 222);
+    CHECK_EQ(status.st_mtim.tv_sec, 333);
+    CHECK_EQ(status.st_mtim.tv_nsec, 444);
+    times[0].tv_nsec = UTIME_OMIT;
+    times[1].tv_sec = 999;
+    CHECK_OK(utimensat(AT_FDCWD, "f", times, 0));
+    CHECK_OK(stat("f", &status));
+    CHECK_EQ(status.st_atim.tv_sec, 111);
+    CHECK_EQ(status.st_mtim.tv_sec, 999);
+    times[1].tv_nsec = UTIME_NOW;
+    CHECK_OK(utimensat(AT_FDCWD, "f", times, 0));
+    CHECK_OK(stat("f", &status));
+    CHECK(status.st_mtim.tv_sec >= time(NULL) - 600);
+    CHECK_EQ(status.st_atim.tv_sec, 111);
+    times[1].tv_nsec = 1000000000;
+    CHECK_ERRNO(utimensat(AT_FDCWD, "f", times, 0), EINVAL);
+    CHECK_ERRNO(utimensat(AT_FDCWD, "absent", NULL, 0), ENOENT);
+    int fd = open("f", O_RDONLY);
+    struct timespec old[2] = {{5, 0}, {6, 0}};
+    CHECK_OK(futimens(fd, old));
+    CHECK_OK(fstat(fd, &status));
+    CHECK_EQ(status.st_mtim.tv_sec, 6);
+    CHECK_OK(futimens(fd, NULL));
+    CHECK_OK(fstat(fd, &status));
+    CHECK(status.st_mtim.tv_sec > 6);
+    CHECK_OK(symlink("f", "link"));
+    CHECK_OK(utimensat(AT_FDCWD, "link", old, AT_SYMLINK_NOFOLLOW));
+    CHECK_OK(lstat("link", &status));
+    CHECK_EQ(status.st_mtim.tv_sec, 6);
+    CHECK_OK(stat("f", &status));
+    CHECK(status.st_mtim.tv_sec > 6);
+}
+
+TEST(older_time_calls)
+{
+    scratch();
+    write_file("f", "x");
+    struct stat status;
+    struct utimbuf seconds = {10, 20};
+    CHECK_OK(utime("f", &seconds));
+    CHECK_OK(stat("f", &status));
+    CHECK_EQ(status.st_mtim.tv_sec, 20);
+    struct timeval micros[2] = {{30, 1}, {40, 2}};
+    CHECK_OK(syscall(SYS_utimes, "f", micros));
+    CHECK_OK(stat("f", &status));
+    CHECK_EQ(status.st_mtim.tv_sec, 40);
+    CHECK_EQ(status.st_mtim.tv_nsec, 2000);
+    CHECK_OK(syscall(SYS_futimesat, AT_FDCWD, "f", NULL));
+    CHECK_OK(stat("f", &status));
+    CHECK(status.st_mtim.tv_sec > 40);
+}
+
+TEST(user_extended_attributes)
+{
+    scratch();
+    write_file("f", "x");
+    if (setxattr("f", "user.colour", "blue", 4, 0) == -1 && errno == EOPNOTSUPP)
+        SKIP("the filesystem has no user attributes");
+    char *value = guarded(4);
+    CHECK_EQ(getxattr("f", "user.colour", value, 4), 4);
+    CHECK(memcmp(value, "blue", 4) == 0);
+    CHECK_EQ(getxattr("f", "user.colour", NULL, 0), 4);
+    CHECK_ERRNO(getxattr("f", "user.colour", value, 3), ERANGE);
+    CHECK_ERRNO(getxattr("f", "user.absent", value, 4), ENODATA);
+    CHECK_ERRNO(setxattr("f", "user.colour", "x", 1, XATTR_CREATE), EEXIST);
+    CHECK_ERRNO(setxattr("f", "user.absent", "x", 1, XATTR_REPLACE), ENODATA);
+    char names[64];
+    CHECK_EQ(listxattr("f", names, sizeof names), 12);
+    CHECK_STR(names, "user.colour");
+    CHECK_OK(removexattr("f", "user.colour"));
+    CHECK_ERRNO(removexattr("f", "user.colour"), ENODATA);
+    CHECK_ERRNO(getxattr("absent", "user.colour", value, 4), ENOENT);
+}
+
+TEST(asking_for_acls_has_an_answer)
+{
+    /* What ls -l asks of every file: any of the two answers is right, an unknown call is not. */
+    scratch();
+    write_file("f", "x");
+    char value[64];
+    CHECK_EQ(getxattr("f", "system.posix_acl_access", value, sizeof value), -1);
+    CHECK(errno == ENODATA || errno == EOPNOTSUPP);
+    CHECK_EQ(lgetxattr("f", "security.selinux", value, sizeof value), -1);
+    CHECK(errno == ENODATA || errno == EOPNOTSUPP);
+}

@@ -1,0 +1,241 @@
+/* epoll: level, edge and one-shot triggering, modification, nesting, time limits and signals. */
+#include "guest.h"
+
+#include <sys/epoll.h>
+#include <sys/time.h>
+
+static volatile sig_atomic_t alarms;
+
+static void on_alarm(int signal_number)
+{
+    (void)signal_number;
+    alarms++;
+}
+
+static int add(int epoll, int fd, uint32_t events, uint64_t data)
+{
+    struct epoll_event event = {.events = events, .data.u64 = data};
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+static int set(int epoll, int fd, uint32_t events, uint64_t data)
+{
+    struct epoll_event event = {.events = events, .data.u64 = data};
+    return epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event);
+}
+
+TEST(level_triggered_tells_until_it_is_read)
+{
+    int ends[2], epoll = epoll_create1(EPOLL_CLOEXEC);
+    REQUIRE_OK(pipe(ends));
+    CHECK_EQ(fcntl(epoll, F_GETFD), FD_CLOEXEC);
+    CHECK_OK(add(epoll, ends[0], EPOLLIN, 0x1122334455667788));
+    struct epoll_event *event = guarded(sizeof *event);
+    CHECK_EQ(epoll_wait(epoll, event, 1, 0), 0);
+    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK_EQ(epoll_wait(epoll, event, 1, -1), 1);
+    CHECK_EQ(event->events, EPOLLIN);
+    CHECK_EQ(event->data.u64, 0x1122334455667788);
+    CHECK_EQ(epoll_wait(epoll, event, 1, -1), 1);
+    char byte;
+    CHECK_EQ(read(ends[0], &byte, 1), 1);
+    CHECK_EQ(epoll_wait(epoll, event, 1, 0), 0);
+    close(ends[1]);
+    CHECK_EQ(epoll_wait(epoll, event, 1, -1), 1);
+    CHECK_EQ(event->events, EPOLLHUP);
+}
+
+TEST(edge_triggered_tells_once)
+{
+    int ends[2], epoll = epoll_create1(0);
+    REQUIRE_OK(pipe(ends));
+    CHECK_OK(add(epoll, ends[0], EPOLLIN | EPOLLET, 1));
+    struct epoll_event event;
+    CHECK_EQ(write(ends[1], "xx", 2), 2);
+    CHECK_EQ(epoll_wait(epoll, &event, 1, -1), 1);
+    CHECK_EQ(epoll_wait(epoll, &event, 1, 0), 0);
+    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK_EQ(epoll_wait(epoll, &event, 1, -1), 1);
+    CHECK_EQ(epoll_wait(epoll, &event, 1, 0), 0);
+}
+
+TEST(one_shot_tells_until_rearmed)
+{
+    int ends[2], epoll = epoll_create1(0);
+    REQUIRE_OK(pipe(ends));
+    CHECK_OK(add(epoll, ends[0], EPOLLIN | EPOLLONESHOT, 1));
+    struct epoll_event event;
+    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK_EQ(epoll_wait(epoll, &event, 1, -1), 1);
+    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK_EQ(epoll_wait(epoll, &event, 1, 0), 0);
+    CHECK_OK(set(epoll, ends[0], EPOLLIN | EPOLLONESHOT, 2));
+    CHECK_EQ(epoll_wait(epoll, &event, 1, -1), 1);
+    CHECK_EQ(event.data.u64, 2);
+}
+
+TEST(control_errors)
+{
+    int ends[2], epoll = epoll_create1(0);
+    REQUIRE_OK(pipe(ends));
+    struct epoll_event event = {.events = EPOLLIN};
+    CHECK_OK(add(epoll, ends[0], EPOLLIN, 1));
+    CHECK_ERRNO(add(epoll, ends[0], EPOLLIN, 1), EEXIST);
+    CHECK_ERRNO(set(epoll, ends[1], EPOLLIN, 1), ENOENT);
+    CHECK_ERRNO(epoll_ctl(epoll, EPOLL_CTL_DEL, ends[1], &event), ENOENT);
+    CHECK_ERRNO(add(epoll, epoll, EPOLLIN, 1), EINVAL);
+    CHECK_ERRNO(add(epoll, 999, EPOLLIN, 1), EBADF);
+    CHECK_ERRNO(add(999, ends[0], EPOLLIN, 1), EBADF);
+    CHECK_ERRNO(add(ends[0], ends[1], EPOLLIN, 1), EINVAL);
+    CHECK_ERRNO(epoll_ctl(epoll, 99, ends[1], &event), EINVAL);
+    CHECK_ERRNO(epoll_wait(epoll, &event, 0, 0), EINVAL);
+    CHECK_ERRNO(epoll_wait(ends[0], &event, 1, 0), EINVAL);
+    CHECK_ERRNO(epoll_create1(0x100), EINVAL);
+    CHECK_ERRNO(epoll_create(0), EINVAL);
+    scratch();
+    write_file("f", "x");
+    CHECK_ERRNO(add(epoll, open("f", O_RDONLY), EPOLLIN, 1), EPERM);
+    CHECK_ERRNO(add(epoll, open(".", O_RDONLY), EPOLLIN, 1), EPERM);
+    CHECK_OK(epoll_ctl(epoll, EPOLL_CTL_DEL, ends[0], NULL));
+}
+
+TEST(many_descriptors_come_in_turns)
+{
+    int epoll = epoll_create1(0), ends[16][2], seen[16] = {0};
+    for (int i = 0; i < 16; i++) {
+        REQUIRE_OK(pipe(ends[i]));
+        CHECK_OK(add(epoll, ends[i][0], EPOLLIN, (uint64_t)i));
+        CHECK_EQ(write(ends[i][1], "x", 1), 1);
+    }
+    struct epoll_event *events = guarded(5 * sizeof *events);
+    for (int round = 0; round < 8; round++) {
+        int got = epoll_wait(epoll, events, 5, -1);
+        CHECK_EQ(got, 5);
+        for (int i = 0; i < got; i++)
+            seen[events[i].data.u64]++;
+    }
+    for (int i = 0; i < 16; i++)
+        CHECK(seen[i] > 0);
+}
+
+TEST(closing_removes_the_descriptor)
+{
+    int ends[2], epoll = epoll_create1(0);
+    REQUIRE_OK(pipe(ends));
+    CHECK_OK(add(epoll, ends[0], EPOLLIN, 1));
+    CHECK_EQ(write(ends[1], "x", 1), 1);
+    int copy = dup(ends[0]);
+    struct epoll_event event;
+    close(ends[0]);
+    CHECK_EQ(epoll_wait(epoll, &event, 1, 0), 1); /* the description is still open */
+    close(copy);
+    CHECK_EQ(epoll_wait(epoll, &event, 1, 0), 0);
+}
+
+TEST(both_numbers_of_one_description)
+{
+    int ends[2], epoll = epoll_create1(0);
+    REQUIRE_OK(pipe(ends));
+    int copy = dup(ends[0]);
+    CHECK_OK(add(epoll, ends[0], EPOLLIN, 1));
+    CHECK_OK(add(epoll, copy, EPOLLIN, 2));
+    CHECK_EQ(write(ends[1], "x", 1), 1);
+    struct epoll_event events[4];
+    CHECK_EQ(epoll_wait(epoll, events, 4, -1), 2);
+    CHECK_EQ(events[0].data.u64 + events[1].data.u64, 3);
+}
+
+TEST(nested_epoll)
+{
+    int ends[2], inner = epoll_create1(0), outer = epoll_create1(0);
+    REQUIRE_OK(pipe(ends));
+    CHECK_OK(add(inner, ends[0], EPOLLIN, 1));
+    CHECK_OK(add(outer, inner, EPOLLIN, 2));
+    CHECK_ERRNO(add(inner, outer, EPOLLIN, 3), ELOOP);
+    struct epoll_event event;
+    CHECK_EQ(epoll_wait(outer, &event, 1, 0), 0);
+    CHECK_EQ(write(ends[1], "x", 1), 1);
+    CHECK_EQ(epoll_wait(outer, &event, 1, -1), 1);
+    CHECK_EQ(event.data.u64, 2);
+    CHECK_EQ(epoll_wait(inner, &event, 1, -1), 1);
+    CHECK_EQ(event.data.u64, 1);
+    struct pollfd fd = {outer, POLLIN, 0};
+    CHECK_EQ(poll(&fd, 1, 0), 1);
+}
+
+TEST(time_limit)
+{
+    int epoll = epoll_create1(0);
+    struct epoll_event event;
+    int64_t start = now_ns(CLOCK_MONOTONIC);
+    CHECK_EQ(epoll_wait(epoll, &event, 1, 50), 0);
+    CHECK(now_ns(CLOCK_MONOTONIC) - start >= 50 * 1000000);
+    struct timespec limit = {0, 30000000};
+    start = now_ns(CLOCK_MONOTONIC);
+    int result = (int)syscall(SYS_epoll_pwait2, epoll, &event, 1, &limit, NULL, 8);
+    if (result == -1 && errno == ENOSYS)
+        SKIP("the host kernel has no epoll_pwait2");
+    CHECK_EQ(result, 0);
+    CHECK(now_ns(CLOCK_MONOTONIC) - start >= 30 * 1000000);
+}
+
+TEST(wakes_while_waiting_also_for_later_additions)
+{
+    int first[2], second[2], epoll = epoll_create1(0);
+    REQUIRE_OK(pipe(first));
+    REQUIRE_OK(pipe(second));
+    CHECK_OK(add(epoll, first[0], EPOLLIN, 1));
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        struct epoll_event event;
+        CHECK_EQ(epoll_wait(epoll, &event, 1, -1), 1);
+        CHECK_EQ(event.data.u64, 2);
+        guest_finish();
+    }
+    wait_for_state(pid, 'S');
+    CHECK_OK(add(epoll, second[0], EPOLLIN, 2));
+    wait_for_state(pid, 'S');
+    CHECK_EQ(write(second[1], "x", 1), 1);
+    CHECK_CHILD(pid);
+}
+
+TEST(a_signal_ends_the_wait)
+{
+    int epoll = epoll_create1(0);
+    handle_signal(SIGALRM, on_alarm, SA_RESTART);
+    struct itimerval every = {{0, 20000}, {0, 20000}};
+    REQUIRE_OK(setitimer(ITIMER_REAL, &every, NULL));
+    struct epoll_event event;
+    CHECK_ERRNO(epoll_wait(epoll, &event, 1, -1), EINTR);
+    CHECK(alarms > 0);
+}
+
+TEST(epoll_pwait_swaps_the_signal_mask)
+{
+    int epoll = epoll_create1(0);
+    sigset_t block, open_mask;
+    sigemptyset(&block);
+    sigaddset(&block, SIGALRM);
+    sigemptyset(&open_mask);
+    REQUIRE_OK(sigprocmask(SIG_BLOCK, &block, NULL));
+    handle_signal(SIGALRM, on_alarm, 0);
+    raise(SIGALRM);
+    struct epoll_event event;
+    CHECK_ERRNO(epoll_pwait(epoll, &event, 1, -1, &open_mask), EINTR);
+    CHECK_EQ(alarms, 1);
+    raise(SIGALRM);
+    CHECK_EQ(epoll_wait(epoll, &event, 1, 10), 0);
+    CHECK_EQ(alarms, 1);
+}
+
+TEST(peer_hang_up_of_a_pipe_writer)
+{
+    int ends[2], epoll = epoll_create1(0);
+    REQUIRE_OK(pipe(ends));
+    CHECK_OK(add(epoll, ends[1], 0, 9));
+    struct epoll_event event;
+    CHECK_EQ(epoll_wait(epoll, &event, 1, 0), 0);
+    close(ends[0]);
+    CHECK_EQ(epoll_wait(epoll, &event, 1, -1), 1);
+    CHECK_EQ(event.events, EPOLLERR);
+}

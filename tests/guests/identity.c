@@ -1,0 +1,210 @@
+/* identity: user and group ids, supplementary groups, and what giving them up takes away. */
+#include "guest.h"
+
+#include <grp.h>
+#include <sys/fsuid.h>
+
+static void need_root(void)
+{
+    if (geteuid() != 0)
+        SKIP("changing ids needs root");
+}
+
+TEST(the_four_ids_agree_at_the_start)
+{
+    uid_t real, effective, saved;
+    gid_t real_group, effective_group, saved_group;
+    CHECK_OK(getresuid(&real, &effective, &saved));
+    CHECK_EQ(real, getuid());
+    CHECK_EQ(effective, geteuid());
+    CHECK_EQ(saved, geteuid());
+    CHECK_OK(getresgid(&real_group, &effective_group, &saved_group));
+    CHECK_EQ(real_group, getgid());
+    CHECK_EQ(effective_group, getegid());
+    CHECK_EQ(saved_group, getegid());
+}
+
+TEST(setresuid_and_back)
+{
+    need_root();
+    uid_t real, effective, saved;
+    CHECK_OK(setresuid(1000, 1001, 0));
+    CHECK_OK(getresuid(&real, &effective, &saved));
+    CHECK(real == 1000 && effective == 1001 && saved == 0);
+    CHECK_ERRNO(setresuid(2000, 2000, 2000), EPERM);
+    CHECK_OK(seteuid(0));
+    CHECK_EQ(geteuid(), 0);
+    CHECK_OK(setresuid(-1, 1000, -1));
+    CHECK_OK(getresuid(&real, &effective, &saved));
+    CHECK(real == 1000 && effective == 1000 && saved == 0);
+}
+
+TEST(setuid_is_for_good)
+{
+    need_root();
+    CHECK_OK(setgid(1000));
+    CHECK_OK(setuid(1000));
+    CHECK_EQ(getuid(), 1000);
+    CHECK_EQ(getegid(), 1000);
+    CHECK_ERRNO(setuid(0), EPERM);
+    CHECK_ERRNO(seteuid(0), EPERM);
+    CHECK_ERRNO(setgid(0), EPERM);
+    CHECK_ERRNO(setgroups(0, NULL), EPERM);
+}
+
+TEST(setreuid_rules)
+{
+    need_root();
+    uid_t real, effective, saved;
+    CHECK_OK(setreuid(500, 600));
+    CHECK_OK(getresuid(&real, &effective, &saved));
+    CHECK(real == 500 && effective == 600 && saved == 600);
+    CHECK_OK(setreuid(-1, 500));
+    CHECK_EQ(geteuid(), 500);
+    CHECK_ERRNO(setreuid(0, -1), EPERM);
+}
+
+TEST(supplementary_groups)
+{
+    need_root();
+    gid_t groups[3] = {7, 8, 9}, got[8];
+    CHECK_OK(setgroups(3, groups));
+    CHECK_EQ(getgroups(0, NULL), 3);
+    CHECK_ERRNO(getgroups(2, got), EINVAL);
+    CHECK_EQ(getgroups(8, got), 3);
+    CHECK(got[0] == 7 && got[1] == 8 && got[2] == 9);
+    CHECK_OK(setgroups(0, NULL));
+    CHECK_EQ(getgroups(0, NULL), 0);
+}
+
+TEST(permissions_after_dropping)
+{
+    need_root();
+    scratch();
+    CHECK_OK(chmod(".", 0755));
+    write_file("private", "x");
+    CHECK_OK(chmod("private", 0600));
+    write_file("group", "x");
+    CHECK_OK(chown("group", 0, 4000));
+    CHECK_OK(chmod("group", 0640));
+    write_file("own", "x");
+    CHECK_OK(chown("own", 1000, 1000));
+    CHECK_OK(chmod("own", 0600));
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        gid_t groups[1] = {4000};
+        CHECK_OK(setgroups(1, groups));
+        CHECK_OK(setresgid(1000, 1000, 1000));
+        CHECK_OK(setresuid(1000, 1000, 1000));
+        CHECK_ERRNO(open("private", O_RDONLY), EACCES);
+        CHECK_ERRNO(access("private", R_OK), EACCES);
+        CHECK_OK(open("group", O_RDONLY));
+        CHECK_ERRNO(open("group", O_RDWR), EACCES);
+        CHECK_OK(open("own", O_RDWR));
+        CHECK_ERRNO(open("new", O_RDWR | O_CREAT, 0600), EACCES);
+        CHECK_ERRNO(unlink("own"), EACCES);
+        CHECK_ERRNO(chmod("private", 0777), EPERM);
+        CHECK_ERRNO(chown("own", 0, 0), EPERM);
+        CHECK_ERRNO(kill(getppid(), 0), EPERM);
+        CHECK_ERRNO(open("/etc/shadow", O_RDONLY), EACCES);
+        CHECK_ERRNO(mkdir("/guest-dir", 0700), EACCES);
+        CHECK_ERRNO(chroot("."), EPERM);
+        CHECK_ERRNO(sethostname("x", 1), EPERM);
+        guest_finish();
+    }
+    CHECK_CHILD(pid);
+}
+
+TEST(sticky_directories)
+{
+    need_root();
+    scratch();
+    CHECK_OK(chmod(".", 0755));
+    CHECK_OK(mkdir("shared", 0700));
+    CHECK_OK(chmod("shared", 01777));
+    write_file("shared/roots", "x");
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        CHECK_OK(setresuid(1000, 1000, 1000));
+        write_file("shared/mine", "x");
+        CHECK_ERRNO(unlink("shared/roots"), EPERM);
+        CHECK_ERRNO(rename("shared/roots", "shared/taken"), EPERM);
+        struct stat status;
+        CHECK_OK(stat("shared/mine", &status));
+        CHECK_EQ(status.st_uid, 1000);
+        CHECK_OK(unlink("shared/mine"));
+        guest_finish();
+    }
+    CHECK_CHILD(pid);
+}
+
+TEST(file_system_ids)
+{
+    need_root();
+    scratch();
+    CHECK_OK(chmod(".", 0777));
+    CHECK_EQ(setfsuid(1000), 0);
+    CHECK_EQ(setfsuid(-1), 1000);
+    write_file("f", "x");
+    struct stat status;
+    CHECK_OK(stat("f", &status));
+    CHECK_EQ(status.st_uid, 1000);
+    CHECK_ERRNO(open("/etc/shadow", O_RDONLY), EACCES);
+    CHECK_EQ(setfsuid(0), 1000);
+}
+
+TEST(ids_are_inherited_and_threads_follow)
+{
+    need_root();
+    CHECK_OK(setresuid(1000, 1000, 0));
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        CHECK_EQ(getuid(), 1000);
+        CHECK_OK(seteuid(0));
+        guest_finish();
+    }
+    CHECK_CHILD(pid);
+    CHECK_EQ(geteuid(), 1000);
+}
+
+HELPER(report_ids)
+{
+    note("%d %d %d\n", getuid(), geteuid(), getegid());
+    return 0;
+}
+
+TEST(set_user_id_programs)
+{
+    need_root();
+    scratch();
+    CHECK_OK(chmod(".", 0755));
+    char command[1200], text[64] = "";
+    snprintf(command, sizeof command, "cp %s suid && chown 2000:3000 suid && chmod 6755 suid", self_path());
+    CHECK_EQ(system(command), 0);
+    int ends[2];
+    REQUIRE_OK(pipe(ends));
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        CHECK_OK(setresgid(1000, 1000, 1000));
+        CHECK_OK(setresuid(1000, 1000, 1000));
+        dup2(ends[1], 1);
+        execl("./suid", "suid", "--helper", "report_ids", NULL);
+        _exit(99);
+    }
+    CHECK_CHILD(pid);
+    CHECK(read(ends[0], text, sizeof text - 1) > 0);
+    CHECK_STR(text, "1000 2000 3000\n");
+}
+
+TEST(no_new_privs_is_sticky)
+{
+    CHECK_OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    CHECK_EQ(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 1);
+    CHECK_ERRNO(prctl(PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0), EINVAL);
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        CHECK_EQ(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 1);
+        guest_finish();
+    }
+    CHECK_CHILD(pid);
+}

@@ -1,0 +1,303 @@
+/* proc: what programs read under /proc about themselves, others and the system. */
+#include "guest.h"
+
+#include <dirent.h>
+
+static char text[65536];
+
+static const char *read_proc(const char *path)
+{
+    if (read_file(path, text, sizeof text) < 0)
+        GUEST_FAIL("cannot read %s: %s", path, strerrorname_np(errno));
+    return text;
+}
+
+static void check_link(const char *path, const char *expected)
+{
+    char target[GUEST_PATH_BYTES];
+    ssize_t length = readlink(path, target, sizeof target - 1);
+    if (length < 0) {
+        GUEST_FAIL("readlink %s: %s", path, strerrorname_np(errno));
+        return;
+    }
+    target[length] = '\0';
+    if (strcmp(target, expected) != 0)
+        GUEST_FAIL("%s: expected %s, got %s", path, expected, target);
+}
+
+static bool directory_has(const char *path, const char *name)
+{
+    DIR *dir = opendir(path);
+    REQUIRE(dir != NULL);
+    bool found = false;
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        found = found || strcmp(entry->d_name, name) == 0;
+    closedir(dir);
+    return found;
+}
+
+TEST(self_is_this_process)
+{
+    char number[16], path[64];
+    snprintf(number, sizeof number, "%d", getpid());
+    check_link("/proc/self", number);
+    snprintf(path, sizeof path, "%d/task/%d", getpid(), gettid());
+    check_link("/proc/thread-self", path);
+    CHECK(directory_has("/proc", number));
+    CHECK(!directory_has("/proc", "999999999"));
+    CHECK(directory_has("/proc/self/task", number));
+}
+
+TEST(exe_cwd_and_root)
+{
+    const char *path = scratch();
+    check_link("/proc/self/exe", self_path());
+    check_link("/proc/self/cwd", path);
+    check_link("/proc/self/root", "/");
+    CHECK_OK(access("/proc/self/root/etc/passwd", F_OK));
+    write_file("here", "x");
+    CHECK_OK(access("/proc/self/cwd/here", F_OK));
+    int fd = open("/proc/self/exe", O_RDONLY);
+    char magic[4];
+    CHECK_EQ(read(fd, magic, 4), 4);
+    CHECK(memcmp(magic, "\177ELF", 4) == 0);
+}
+
+TEST(descriptors)
+{
+    const char *path = scratch();
+    char expected[GUEST_PATH_BYTES], link[64], number[16];
+    write_file("f", "0123456789");
+    int fd = open("f", O_RDONLY), ends[2];
+    snprintf(number, sizeof number, "%d", fd);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    snprintf(expected, sizeof expected, "%.400s/f", path);
+    check_link(link, expected);
+    CHECK(directory_has("/proc/self/fd", number));
+    int again = open(link, O_RDWR);
+    CHECK_OK(again);
+    CHECK_EQ(lseek(fd, 5, SEEK_SET), 5);
+    CHECK_EQ(lseek(again, 0, SEEK_CUR), 0);
+    snprintf(link, sizeof link, "/proc/self/fdinfo/%d", fd);
+    CHECK(strncmp(read_proc(link), "pos:\t5\nflags:\t0", 15) == 0);
+    CHECK_OK(unlink("f"));
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    snprintf(expected, sizeof expected, "%.400s/f (deleted)", path);
+    check_link(link, expected);
+    CHECK_OK(open(link, O_RDONLY)); /* although it has no name */
+    struct stat status;
+    CHECK_OK(stat(link, &status));
+    CHECK_EQ(status.st_size, 10);
+    REQUIRE_OK(pipe(ends));
+    snprintf(link, sizeof link, "/proc/self/fd/%d", ends[0]);
+    CHECK_OK(fstat(ends[0], &status));
+    snprintf(expected, sizeof expected, "pipe:[%lu]", (unsigned long)status.st_ino);
+    check_link(link, expected);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    close(fd);
+    CHECK_ERRNO(readlink(link, expected, sizeof expected), ENOENT);
+    CHECK_ERRNO(open("/proc/self/fd/999", O_RDONLY), ENOENT);
+}
+
+TEST(status_and_stat)
+{
+    char line[64];
+    prctl(PR_SET_NAME, "na me) x");
+    read_proc("/proc/self/status");
+    CHECK(strncmp(text, "Name:\tna me) x\n", 15) == 0);
+    snprintf(line, sizeof line, "\nPid:\t%d\n", getpid());
+    CHECK(strstr(text, line) != NULL);
+    snprintf(line, sizeof line, "\nPPid:\t%d\n", getppid());
+    CHECK(strstr(text, line) != NULL);
+    snprintf(line, sizeof line, "\nUid:\t%d\t%d\t%d\t%d\n", getuid(), geteuid(), geteuid(), geteuid());
+    CHECK(strstr(text, line) != NULL);
+    CHECK(strstr(text, "\nThreads:\t1\n") != NULL);
+    CHECK(strstr(text, "\nVmRSS:\t") != NULL);
+    CHECK(strstr(text, "\nState:\tR") != NULL);
+    CHECK(strstr(text, "\nSigBlk:\t") != NULL);
+    read_proc("/proc/self/stat");
+    snprintf(line, sizeof line, "%d (na me) x) R %d %d %d ", getpid(), getppid(), getpgrp(), getsid(0));
+    CHECK(strncmp(text, line, strlen(line)) == 0);
+    int fields = 0;
+    for (char *field = strtok(strrchr(text, ')') + 2, " "); field; field = strtok(NULL, " "))
+        fields++;
+    CHECK(fields >= 50 - 2);
+    long pages[7];
+    CHECK_EQ(sscanf(read_proc("/proc/self/statm"), "%ld %ld %ld %ld %ld %ld %ld", pages, pages + 1, pages + 2,
+                    pages + 3, pages + 4, pages + 5, pages + 6),
+             7);
+    CHECK(pages[0] > pages[1] && pages[1] > 0);
+}
+
+HELPER(print_command_line)
+{
+    char line[256];
+    ssize_t length = read_file("/proc/self/cmdline", line, sizeof line);
+    for (ssize_t i = 0; i < length; i++)
+        line[i] = line[i] ? line[i] : '|';
+    note("%s\n", strchr(line, '|'));
+    length = read_file("/proc/self/environ", line, sizeof line);
+    for (ssize_t i = 0; i < length; i++)
+        line[i] = line[i] ? line[i] : '|';
+    note("%s\n", line);
+    return 0;
+}
+
+TEST(command_line_and_environment)
+{
+    int ends[2];
+    REQUIRE_OK(pipe(ends));
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        char *argv[] = {(char *)self_path(), "--helper", "print_command_line", "a b", "", NULL};
+        char *envp[] = {"ONE=1", "TWO=2 2", NULL};
+        dup2(ends[1], 1);
+        execve(self_path(), argv, envp);
+        _exit(99);
+    }
+    CHECK_CHILD(pid);
+    close(ends[1]);
+    char output[256] = "";
+    size_t have = 0;
+    ssize_t got;
+    while ((got = read(ends[0], output + have, sizeof output - 1 - have)) > 0)
+        have += (size_t)got;
+    CHECK_STR(output, "|--helper|print_command_line|a b||\nONE=1|TWO=2 2|\n");
+}
+
+TEST(names_can_be_written)
+{
+    write_file("/proc/self/comm", "renamed");
+    CHECK_STR(read_proc("/proc/self/comm"), "renamed\n");
+    char name[16];
+    CHECK_OK(prctl(PR_GET_NAME, name));
+    CHECK_STR(name, "renamed");
+}
+
+TEST(maps_show_memory)
+{
+    scratch();
+    write_file("mapped-file", "x");
+    void *file = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, open("mapped-file", O_RDONLY), 0);
+    read_proc("/proc/self/maps");
+    char line[64];
+    snprintf(line, sizeof line, "%lx-%lx r--p 00000000 ", (unsigned long)file, (unsigned long)file + 4096);
+    const char *found = strstr(text, line);
+    CHECK(found != NULL);
+    if (found) {
+        char name[GUEST_PATH_BYTES];
+        snprintf(name, sizeof name, "%.400s/mapped-file\n", guest_scratch_path);
+        const char *end = strchr(found, '\n') + 1;
+        CHECK((size_t)(end - found) > strlen(name) && strncmp(end - strlen(name), name, strlen(name)) == 0);
+    }
+    CHECK(strstr(text, "[stack]") != NULL);
+    CHECK(strstr(text, "[vdso]") != NULL);
+    CHECK(strstr(text, self_path()) != NULL);
+}
+
+TEST(mounts_agree)
+{
+    read_proc("/proc/self/mounts");
+    CHECK(strstr(text, " / ") != NULL);
+    CHECK(strstr(text, " /proc proc ") != NULL);
+    check_link("/proc/mounts", "self/mounts");
+    read_proc("/proc/self/mountinfo");
+    CHECK(strstr(text, " / / ") != NULL);
+    CHECK(strstr(text, " - proc ") != NULL);
+}
+
+TEST(other_processes)
+{
+    char path[64], expected[64];
+    int ends[2];
+    REQUIRE_OK(pipe(ends));
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        char byte;
+        close(ends[1]);
+        CHECK_EQ(read(ends[0], &byte, 1), 0);
+        guest_finish();
+    }
+    wait_for_state(pid, 'S');
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    snprintf(expected, sizeof expected, "\nPPid:\t%d\n", getpid());
+    CHECK(strstr(read_proc(path), expected) != NULL);
+    snprintf(path, sizeof path, "/proc/%d/exe", pid);
+    check_link(path, self_path());
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", pid, ends[0]);
+    CHECK_OK(access(path, F_OK));
+    int dir;
+    snprintf(path, sizeof path, "/proc/%d", pid);
+    CHECK_OK(dir = open(path, O_RDONLY | O_DIRECTORY));
+    close(ends[1]);
+    CHECK_CHILD(pid);
+    CHECK_ERRNO(access(path, F_OK), ENOENT);
+    CHECK(openat(dir, "status", O_RDONLY) == -1 && (errno == ENOENT || errno == ESRCH));
+}
+
+TEST(system_files)
+{
+    long value = 0, free_memory = 0;
+    read_proc("/proc/meminfo");
+    CHECK_EQ(sscanf(text, "MemTotal: %ld kB\nMemFree: %ld kB", &value, &free_memory), 2);
+    CHECK(value > free_memory && free_memory > 0);
+    CHECK(strstr(text, "\nMemAvailable:") && strstr(text, "\nCached:") && strstr(text, "\nSwapTotal:"));
+    CHECK(strncmp(read_proc("/proc/cpuinfo"), "processor\t: 0\n", 14) == 0);
+    CHECK(strstr(text, "\nmodel name\t: ") != NULL);
+    CHECK(strncmp(read_proc("/proc/stat"), "cpu  ", 5) == 0);
+    CHECK(strstr(text, "\nbtime ") != NULL);
+    CHECK(strstr(text, "\ncpu0 ") != NULL);
+    double uptime = 0, idle = 0;
+    CHECK_EQ(sscanf(read_proc("/proc/uptime"), "%lf %lf", &uptime, &idle), 2);
+    CHECK(uptime > 0);
+    CHECK(strncmp(read_proc("/proc/version"), "Linux version ", 14) == 0);
+    double load[3];
+    CHECK_EQ(sscanf(read_proc("/proc/loadavg"), "%lf %lf %lf", load, load + 1, load + 2), 3);
+    CHECK(strstr(read_proc("/proc/filesystems"), "nodev\tproc") != NULL);
+    CHECK(sscanf(read_proc("/proc/sys/kernel/pid_max"), "%ld", &value) == 1 && value > 100);
+    CHECK_STR(read_proc("/proc/sys/kernel/ostype"), "Linux\n");
+    CHECK(read_file("/proc/sys/vm/overcommit_memory", text, sizeof text) > 0);
+    CHECK(read_file("/proc/sys/kernel/random/uuid", text, sizeof text) == 37);
+    CHECK(read_file("/proc/self/oom_score_adj", text, sizeof text) > 0);
+    CHECK(read_file("/proc/self/limits", text, sizeof text) > 0);
+    CHECK(strstr(text, "Max open files") != NULL);
+    CHECK(read_file("/proc/self/cgroup", text, sizeof text) > 0);
+    CHECK(read_file("/proc/self/auxv", text, sizeof text) > 0);
+    CHECK(read_file("/proc/net/unix", text, sizeof text) > 0);
+}
+
+TEST(reading_in_pieces_is_consistent)
+{
+    char whole[8192], pieces[8192];
+    ssize_t size = read_file("/proc/self/status", whole, sizeof whole);
+    int fd = open("/proc/self/status", O_RDONLY);
+    ssize_t total = 0, got;
+    while ((got = read(fd, pieces + total, 7)) > 0)
+        total += got;
+    CHECK(llabs(total - size) < 64);
+    CHECK_EQ(lseek(fd, 0, SEEK_SET), 0);
+    CHECK_EQ(read(fd, pieces, 5), 5);
+    CHECK(memcmp(pieces, "Name:", 5) == 0);
+    CHECK_EQ(pread(fd, pieces, 3, 1), 3);
+    CHECK(memcmp(pieces, "ame", 3) == 0);
+}
+
+TEST(proc_is_not_writable)
+{
+    CHECK_EQ(open("/proc/new", O_WRONLY | O_CREAT, 0600), -1);
+    CHECK(errno == ENOENT || errno == EACCES);
+    CHECK_EQ(mkdir("/proc/dir", 0700), -1);
+    CHECK_EQ(unlink("/proc/self/status"), -1);
+    CHECK_ERRNO(open("/proc/version/x", O_RDONLY), ENOTDIR);
+    CHECK_ERRNO(open("/proc/absent", O_RDONLY), ENOENT);
+}
+
+TEST(own_memory_can_be_read)
+{
+    static const char secret[] = "in this process";
+    char got[sizeof secret] = "";
+    int fd = open("/proc/self/mem", O_RDONLY);
+    CHECK_OK(fd);
+    CHECK_EQ(pread(fd, got, sizeof secret, (off_t)(uintptr_t)secret), sizeof secret);
+    CHECK_STR(got, "in this process");
+}

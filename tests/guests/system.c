@@ -1,0 +1,77 @@
+/* system: uname, sysinfo, host name, random bytes, and calls a sandbox refuses. */
+#include "guest.h"
+
+#include <sys/mount.h>
+#include <sys/random.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+
+TEST(uname_is_linux_on_x86_64)
+{
+    struct utsname *name = guarded(sizeof *name);
+    CHECK_OK(uname(name));
+    CHECK_STR(name->sysname, "Linux");
+    CHECK_STR(name->machine, "x86_64");
+    int major = 0, minor = 0;
+    CHECK_EQ(sscanf(name->release, "%d.%d", &major, &minor), 2);
+    CHECK(major >= 4);
+    CHECK(strlen(name->nodename) > 0);
+}
+
+TEST(host_name_agrees)
+{
+    char name[65], text[80];
+    struct utsname system;
+    CHECK_OK(gethostname(name, sizeof name));
+    CHECK_OK(uname(&system));
+    CHECK_STR(name, system.nodename);
+    CHECK(read_file("/proc/sys/kernel/hostname", text, sizeof text) > 0);
+    text[strcspn(text, "\n")] = '\0';
+    CHECK_STR(text, name);
+}
+
+TEST(unprivileged_processes_name_nothing)
+{
+    if (geteuid() == 0)
+        SKIP("root may set the host name");
+    CHECK_ERRNO(sethostname("x", 1), EPERM);
+    CHECK_ERRNO(setdomainname("x", 1), EPERM);
+}
+
+TEST(sysinfo_is_plausible)
+{
+    struct sysinfo *info = guarded(sizeof *info);
+    CHECK_OK(sysinfo(info));
+    CHECK(info->totalram > 0);
+    CHECK(info->freeram <= info->totalram);
+    CHECK(info->mem_unit >= 1);
+    CHECK(info->uptime > 0);
+    CHECK(info->procs > 0);
+    CHECK(get_nprocs() >= 1);
+    CHECK(sysconf(_SC_PHYS_PAGES) > 0);
+}
+
+TEST(random_bytes)
+{
+    unsigned char first[64] = {0}, second[64] = {0};
+    CHECK_EQ(getrandom(first, sizeof first, 0), sizeof first);
+    CHECK_EQ(getrandom(second, sizeof second, GRND_NONBLOCK), sizeof second);
+    CHECK(memcmp(first, second, sizeof first) != 0);
+    CHECK_ERRNO(getrandom(first, sizeof first, 0x100), EINVAL);
+}
+
+TEST(unknown_calls)
+{
+    CHECK_ERRNO(syscall(1000), ENOSYS);
+    CHECK_ERRNO(syscall(440 + 5000), ENOSYS);
+    CHECK_ERRNO(syscall(214), ENOSYS); /* epoll_ctl_old: a number without a call */
+}
+
+TEST(mounting_needs_privileges)
+{
+    if (geteuid() == 0)
+        SKIP("not to be tried on a host as root");
+    CHECK_ERRNO(mount("none", "/mnt", "tmpfs", 0, NULL), EPERM);
+    CHECK_ERRNO(umount("/proc"), EPERM);
+    CHECK_ERRNO(syscall(SYS_pivot_root, "/", "/"), EPERM);
+}

@@ -1,0 +1,246 @@
+/* timer: interval timers, POSIX timers, sleeping, clocks. */
+#include "guest.h"
+
+#include <pthread.h>
+#include <sys/time.h>
+
+enum { MS = 1000000 };
+
+static volatile sig_atomic_t ticks;
+static siginfo_t last;
+
+static void tick(int signal_number, siginfo_t *info, void *context)
+{
+    (void)signal_number;
+    (void)context;
+    last = *info;
+    ticks++;
+}
+
+static void handle_info(int signal_number)
+{
+    struct sigaction action = {.sa_sigaction = tick, .sa_flags = SA_SIGINFO};
+    REQUIRE_OK(sigaction(signal_number, &action, NULL));
+}
+
+TEST(real_timer_once)
+{
+    handle_info(SIGALRM);
+    struct itimerval once = {{0, 0}, {0, 30000}}, left;
+    int64_t start = now_ns(CLOCK_MONOTONIC);
+    CHECK_OK(setitimer(ITIMER_REAL, &once, NULL));
+    CHECK_OK(getitimer(ITIMER_REAL, &left));
+    CHECK(left.it_value.tv_sec == 0 && left.it_value.tv_usec > 0 && left.it_value.tv_usec <= 30000);
+    while (ticks == 0)
+        pause();
+    CHECK(now_ns(CLOCK_MONOTONIC) - start >= 30 * MS);
+    CHECK_OK(getitimer(ITIMER_REAL, &left));
+    CHECK_EQ(left.it_value.tv_usec, 0);
+}
+
+TEST(real_timer_repeats_until_stopped)
+{
+    handle_info(SIGALRM);
+    struct itimerval every = {{0, 5000}, {0, 5000}}, off = {0}, old;
+    CHECK_OK(setitimer(ITIMER_REAL, &every, NULL));
+    while (ticks < 5)
+        pause();
+    CHECK_OK(setitimer(ITIMER_REAL, &off, &old));
+    CHECK_EQ(old.it_interval.tv_usec, 5000);
+    int seen = ticks;
+    poll(NULL, 0, 30);
+    CHECK_EQ(ticks, seen);
+}
+
+TEST(real_timer_interrupts_a_busy_loop)
+{
+    handle_info(SIGALRM);
+    struct itimerval once = {{0, 0}, {0, 20000}};
+    CHECK_OK(setitimer(ITIMER_REAL, &once, NULL));
+    while (ticks == 0)
+        ;
+    CHECK_EQ(ticks, 1);
+}
+
+TEST(timers_are_not_inherited_by_fork)
+{
+    handle_info(SIGALRM);
+    struct itimerval once = {{0, 0}, {1000, 0}}, left;
+    CHECK_OK(setitimer(ITIMER_REAL, &once, NULL));
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        CHECK_OK(getitimer(ITIMER_REAL, &left));
+        CHECK_EQ(left.it_value.tv_sec, 0);
+        guest_finish();
+    }
+    CHECK_CHILD(pid);
+    CHECK_OK(getitimer(ITIMER_REAL, &left));
+    CHECK(left.it_value.tv_sec > 900);
+}
+
+HELPER(report_timer)
+{
+    struct itimerval left;
+    getitimer(ITIMER_REAL, &left);
+    return left.it_value.tv_sec > 900 ? 0 : 1;
+}
+
+TEST(exec_keeps_the_real_timer)
+{
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        struct itimerval once = {{0, 0}, {1000, 0}};
+        setitimer(ITIMER_REAL, &once, NULL);
+        self_exec("report_timer", NULL);
+        _exit(99);
+    }
+    CHECK_CHILD(pid);
+}
+
+static void burn(int signal_number)
+{
+    while (ticks == 0) {
+        volatile unsigned long sum = 0;
+        for (unsigned long i = 0; i < 100000; i++)
+            sum += i;
+    }
+    CHECK_EQ(last.si_signo, signal_number);
+}
+
+TEST(virtual_and_profiling_timers)
+{
+    handle_info(SIGVTALRM);
+    handle_info(SIGPROF);
+    struct itimerval once = {{0, 0}, {0, 20000}};
+    CHECK_OK(setitimer(ITIMER_VIRTUAL, &once, NULL));
+    burn(SIGVTALRM);
+    ticks = 0;
+    CHECK_OK(setitimer(ITIMER_PROF, &once, NULL));
+    burn(SIGPROF);
+}
+
+TEST(itimer_errors)
+{
+    struct itimerval bad = {{0, 0}, {0, 1000000}};
+    CHECK_ERRNO(setitimer(ITIMER_REAL, &bad, NULL), EINVAL);
+    CHECK_ERRNO(syscall(SYS_setitimer, 99, &bad, NULL), EINVAL);
+    CHECK_ERRNO(syscall(SYS_getitimer, 99, &bad), EINVAL);
+}
+
+TEST(posix_timer_with_a_signal)
+{
+    handle_info(SIGRTMIN + 3);
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 3};
+    event.sigev_value.sival_int = 77;
+    timer_t timer;
+    CHECK_OK(timer_create(CLOCK_MONOTONIC, &event, &timer));
+    struct itimerspec spec = {{0, 10 * MS}, {0, 10 * MS}}, left;
+    CHECK_OK(timer_settime(timer, 0, &spec, NULL));
+    CHECK_OK(timer_gettime(timer, &left));
+    CHECK_EQ(left.it_interval.tv_nsec, 10 * MS);
+    while (ticks < 3)
+        pause();
+    CHECK_EQ(last.si_value.sival_int, 77);
+    CHECK_EQ(last.si_code, SI_TIMER);
+    CHECK_OK(timer_delete(timer));
+    CHECK_ERRNO(syscall(SYS_timer_delete, 12345), EINVAL);
+}
+
+TEST(posix_timer_overruns)
+{
+    sigset_t block;
+    sigemptyset(&block);
+    sigaddset(&block, SIGRTMIN);
+    REQUIRE_OK(sigprocmask(SIG_BLOCK, &block, NULL));
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
+    timer_t timer;
+    CHECK_OK(timer_create(CLOCK_MONOTONIC, &event, &timer));
+    struct itimerspec spec = {{0, 2 * MS}, {0, 2 * MS}};
+    CHECK_OK(timer_settime(timer, 0, &spec, NULL));
+    poll(NULL, 0, 40);
+    siginfo_t info;
+    CHECK_EQ(sigwaitinfo(&block, &info), SIGRTMIN);
+    CHECK(info.si_overrun >= 5);
+    CHECK(timer_getoverrun(timer) >= 5);
+}
+
+TEST(posix_timer_without_notification)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_NONE};
+    timer_t timer;
+    CHECK_OK(timer_create(CLOCK_REALTIME, &event, &timer));
+    struct itimerspec spec = {{0, 0}, {500, 0}}, left;
+    CHECK_OK(timer_settime(timer, 0, &spec, NULL));
+    CHECK_OK(timer_gettime(timer, &left));
+    CHECK(left.it_value.tv_sec >= 490 && left.it_value.tv_sec <= 500);
+}
+
+static int thread_pipe[2];
+
+static void on_thread_timer(union sigval value)
+{
+    ssize_t written = write(thread_pipe[1], &value.sival_int, sizeof(int));
+    (void)written;
+}
+
+TEST(posix_timer_with_a_thread)
+{
+    REQUIRE_OK(pipe(thread_pipe));
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = on_thread_timer};
+    event.sigev_value.sival_int = 31;
+    timer_t timer;
+    CHECK_OK(timer_create(CLOCK_MONOTONIC, &event, &timer));
+    struct itimerspec spec = {{0, 0}, {0, 10 * MS}};
+    CHECK_OK(timer_settime(timer, 0, &spec, NULL));
+    int value = 0;
+    CHECK_EQ(read(thread_pipe[0], &value, sizeof value), sizeof value);
+    CHECK_EQ(value, 31);
+}
+
+TEST(absolute_posix_timer)
+{
+    handle_info(SIGALRM);
+    timer_t timer;
+    CHECK_OK(timer_create(CLOCK_REALTIME, NULL, &timer)); /* NULL: SIGALRM */
+    int64_t when = now_ns(CLOCK_REALTIME) + 30 * MS;
+    struct itimerspec spec = {{0, 0}, {when / 1000000000, when % 1000000000}};
+    CHECK_OK(timer_settime(timer, TIMER_ABSTIME, &spec, NULL));
+    while (ticks == 0)
+        pause();
+    CHECK(now_ns(CLOCK_REALTIME) >= when);
+}
+
+TEST(sleeping)
+{
+    int64_t start = now_ns(CLOCK_MONOTONIC);
+    struct timespec request = {0, 30 * MS};
+    CHECK_OK(nanosleep(&request, NULL));
+    CHECK(now_ns(CLOCK_MONOTONIC) - start >= 30 * MS);
+    int64_t when = now_ns(CLOCK_MONOTONIC) + 20 * MS;
+    struct timespec until = {when / 1000000000, when % 1000000000};
+    CHECK_EQ(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL), 0);
+    CHECK(now_ns(CLOCK_MONOTONIC) >= when);
+    request.tv_nsec = 1000000000;
+    CHECK_ERRNO(nanosleep(&request, NULL), EINVAL);
+    CHECK_EQ(clock_nanosleep(9999, 0, &request, NULL), EINVAL);
+}
+
+TEST(clocks)
+{
+    int64_t first = now_ns(CLOCK_MONOTONIC);
+    CHECK(now_ns(CLOCK_MONOTONIC) >= first);
+    struct timeval now;
+    CHECK_OK(gettimeofday(&now, NULL));
+    CHECK(llabs((long long)now.tv_sec - (long long)time(NULL)) <= 1);
+    CHECK(llabs((long long)syscall(SYS_time, NULL) - (long long)now.tv_sec) <= 1);
+    struct timespec value;
+    CHECK_OK(clock_getres(CLOCK_REALTIME, &value));
+    CHECK(value.tv_sec == 0 && value.tv_nsec > 0);
+    CHECK_OK(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &value));
+    CHECK_OK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &value));
+    CHECK_OK(syscall(SYS_clock_gettime, CLOCK_BOOTTIME, &value));
+    CHECK_ERRNO(clock_gettime(12345, &value), EINVAL);
+    struct timespec set = {0, 0};
+    if (geteuid() != 0)
+        CHECK_ERRNO(clock_settime(CLOCK_REALTIME, &set), EPERM);
+}

@@ -1,0 +1,33 @@
+# Job control in a script: background groups, stop, continue, fg, bg, wait -n.
+set -m
+exec 2> /dev/null # when bash tells of a death there depends on when it looks
+sh -c 'while :; do sleep 0.01; done' &
+job=$!
+kill -STOP %1
+until [ "$(jobs -s | wc -l)" = 1 ]; do jobs > /dev/null; done
+jobs | sed 's/[0-9]\{3,\}/PID/'
+bg %1
+kill -STOP %1
+until [ "$(jobs -s | wc -l)" = 1 ]; do jobs > /dev/null; done
+kill -CONT %1
+kill -TERM %1
+wait $job
+echo "ended with $?"
+# A background job has a process group of its own.
+sleep 100 &
+group=$(ps -o pgid= -p $! 2> /dev/null || cut -d' ' -f5 /proc/$!/stat)
+[ "$((group))" = "$!" ] && echo "leads its group"
+kill %sleep
+wait $!
+echo "status $?"
+(exit 4) &
+(exit 4) &
+wait -n
+echo "first of two $?"
+wait
+set +m
+sleep 100 &
+[ "$(cut -d' ' -f5 /proc/$!/stat)" = "$(cut -d' ' -f5 /proc/$$/stat)" ] && echo "shares the group"
+kill $!
+wait $!
+echo "end $?"
