@@ -28,9 +28,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all-configs", action="store_true", help="every configuration, also where a test names fewer")
 
 
+OWNS_SESSION = pytest.StashKey[bool]()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "configs(*names): the configurations that the `runner` of a test goes through")
-    if SESSION_VARIABLE not in os.environ:  # xdist workers inherit it
+    # xdist's workers inherit it, and so does the pytest that a test of ours starts (test_sanitizers.py).
+    config.stash[OWNS_SESSION] = SESSION_VARIABLE not in os.environ
+    if config.stash[OWNS_SESSION]:
         os.environ[SESSION_VARIABLE] = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
         remove_dead_sessions()
 
@@ -43,7 +48,7 @@ def remove_dead_sessions() -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):
+    if config.stash[OWNS_SESSION]:
         shutil.rmtree(BASE / os.environ[SESSION_VARIABLE], ignore_errors=True)
 
 

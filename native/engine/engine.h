@@ -72,6 +72,7 @@ bool hot_leave(void);                       /* something else can come. True: an
 void trap_received(struct task *t);
 void trap_finish(struct task *t, int64_t result);
 void trap_retry(struct task *t);
+bool trap_run_is_over(void);               /* the gofer is dead */
 bool trap_is_control(int32_t nr);
 bool trap_is_ours(int32_t nr);             /* fast or python: the platform's to deliver */
 

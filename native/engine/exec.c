@@ -49,6 +49,8 @@ void exec_begin(struct task *t, struct user_regs_struct *regs)
     t->python_known = 1;
     memcpy(t->saved_regs, regs, sizeof *regs);
     int64_t result = hooks.exec_begin(t);
+    if (trap_run_is_over())
+        return;
     if (result < 0) {
         refuse(t, regs, result);
         return;

@@ -69,14 +69,18 @@ static int64_t dispatch(struct task *t)
     return result;
 }
 
+/* Without its gofer the run is over: what the program then waits for is never answered, so that it does not see why. */
+bool trap_run_is_over(void)
+{
+    if (the_gofer && the_gofer->dead)
+        engine.gofer_died = true;
+    return engine.gofer_died;
+}
+
 void trap_finish(struct task *t, int64_t result)
 {
-    if (t->state == TASK_DEAD)
+    if (t->state == TASK_DEAD || trap_run_is_over())
         return;
-    if (the_gofer && the_gofer->dead) { /* the run is over: the program is not to see why */
-        engine.gofer_died = true;
-        return;
-    }
     switch (result) {
     case SENTRY_PARKED:
         t->state = TASK_PARKED;

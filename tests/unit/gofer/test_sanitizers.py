@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.runner import session_directory
+
 ROOT = Path(__file__).resolve().parents[3]
 SANITIZERS = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
 TESTS = ["tests/security/test_gofer.py", "tests/security/test_gofer_messages.py", "tests/unit/gofer"]
@@ -53,5 +55,8 @@ def test_all_others_with_sanitizers(tmp_path: Path) -> None:
         check=True,
     )
     assert where.stdout.startswith(str(package)), where
+    kept = session_directory() / "kept"
+    kept.touch()
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert run.returncode == 0, (run.stdout + run.stderr)[-5000:]
+    assert kept.exists(), "the run inside removed what the tests beside it use"
