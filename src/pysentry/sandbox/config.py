@@ -14,6 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from pysentry.sandbox.container import Container
+    from pysentry.sandbox.process import ProcessSpec
+
 PLATFORMS = ("auto", "seccomp", "ptrace")
 NETWORKS = ("none", "host")
 PIDS_DEFAULT = 4096
@@ -32,32 +35,76 @@ class User:
         self.groups = tuple(groups)
 
 
+class MountRow:
+    """One mount of the sandbox's tree, in the order they are made.
+
+    kind: "bind", "tmpfs", "proc", "sysfs", "dev", "devpts", "mqueue", "cgroup" or "shm".
+    source: the host path of a bind, else None. target: absolute path inside.
+    words: options without a value, such as "ro", "nosuid", "nodev", "noexec", "rbind". options: those with one, such as
+    mode, size, uid, gid.
+    """
+
+    __slots__ = ("kind", "options", "source", "target", "words")
+
+    def __init__(
+        self,
+        kind: str,
+        target: str,
+        source: str | None = None,
+        words: Iterable[str] = (),
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        self.kind = kind
+        self.target = target
+        self.source = source
+        self.words = frozenset(words)
+        self.options = dict(options or {})
+
+
 class RunConfig:
     """One run. Paths are absolute; every value was checked.
 
     argv, env: as execve(2) takes them, str with surrogateescape. binds: (host path, path inside, is_read_only).
     timeout_s: seconds or None. trace, stats: None (off), "-" (stderr) or a file. report_path: a file or None.
+
+    Of containers only: container, process (argv, env, cwd and user above are not used then), mounts (binds and tmpfs
+    are not), root_writable: the rootfs is changed in place; overlay: or an overlay in memory is above it;
+    masked_paths, readonly_paths; devices: (path, "c" or "b" or "p", major, minor, mode, uid, gid); uid_map, gid_map:
+    (inside, host, count), how owners of host files show; netns_fd: the network namespace to join, or -1.
     """
 
     __slots__ = (
         "argv",
         "binds",
         "closed_stdio",
+        "container",
         "cwd",
+        "devices",
+        "domainname",
         "env",
         "fast_path",
+        "gid_map",
         "hostname",
         "is_verbose",
+        "masked_paths",
+        "mounts",
         "net",
+        "netns_fd",
+        "overlay",
         "pids",
         "platform",
+        "process",
+        "readonly_paths",
         "report_path",
+        "root_writable",
         "rootfs",
         "stats",
+        "sysctl",
         "timeout_s",
         "tmpfs",
         "trace",
         "tty",
+        "uid_map",
         "user",
     )
 
@@ -83,6 +130,19 @@ class RunConfig:
         self.is_verbose = False
         self.closed_stdio: tuple[int, ...] = ()
         """Which of 0, 1, 2 our caller had closed: the program has them closed too."""
+        self.container: Container | None = None
+        self.process: ProcessSpec | None = None
+        self.mounts: list[MountRow] = []
+        self.root_writable = False
+        self.overlay = True
+        self.masked_paths: tuple[str, ...] = ()
+        self.readonly_paths: tuple[str, ...] = ()
+        self.devices: list[tuple[str, str, int, int, int, int, int]] = []
+        self.uid_map: list[tuple[int, int, int]] = []
+        self.gid_map: list[tuple[int, int, int]] = []
+        self.domainname = ""
+        self.sysctl: dict[str, str] = {}
+        self.netns_fd = -1
 
 
 def run_config(options: Mapping[str, object], argv: list[str], environ: Mapping[str, str]) -> RunConfig:

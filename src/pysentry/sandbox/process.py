@@ -1,0 +1,70 @@
+"""What one program in the sandbox is started as: the first one, and those that `exec` adds later.
+
+Owns the description only. Identity is the sandbox's own (kernel/credentials.py); limits are the virtual ones.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ALL_CAPABILITIES = (1 << 41) - 1
+
+
+class Capabilities:
+    """The five sets of capabilities(7), as bit masks by capability number."""
+
+    __slots__ = ("ambient", "bounding", "effective", "inheritable", "permitted")
+
+    def __init__(
+        self, effective: int = 0, permitted: int = 0, inheritable: int = 0, bounding: int = 0, ambient: int = 0
+    ) -> None:
+        self.effective = effective
+        self.permitted = permitted
+        self.inheritable = inheritable
+        self.bounding = bounding
+        self.ambient = ambient
+
+
+class ProcessSpec:
+    """One program. argv and env as execve(2) takes them (str with surrogateescape); cwd absolute, inside.
+
+    umask: None: 022. caps: None: all for uid 0, none for others. rlimits: {RLIMIT_*: (soft, hard)}.
+    oom_score_adj: None: as it is. seccomp: a compiled BPF program that the host kernel applies to the new process from
+    its exec on, on top of ours; None: none. terminal: a pty of its own is its 0, 1, 2 and its controlling terminal.
+    console_size: (rows, columns) or None.
+    """
+
+    __slots__ = (
+        "argv",
+        "caps",
+        "console_size",
+        "cwd",
+        "env",
+        "gid",
+        "groups",
+        "no_new_privs",
+        "oom_score_adj",
+        "rlimits",
+        "seccomp",
+        "terminal",
+        "uid",
+        "umask",
+    )
+
+    def __init__(self, argv: list[str], env: Mapping[str, str], cwd: str = "/") -> None:
+        self.argv = argv
+        self.env = dict(env)
+        self.cwd = cwd
+        self.uid = 0
+        self.gid = 0
+        self.groups: tuple[int, ...] = ()
+        self.umask: int | None = None
+        self.caps: Capabilities | None = None
+        self.rlimits: dict[int, tuple[int, int]] = {}
+        self.no_new_privs = False
+        self.oom_score_adj: int | None = None
+        self.seccomp: bytes | None = None
+        self.terminal = False
+        self.console_size: tuple[int, int] | None = None
