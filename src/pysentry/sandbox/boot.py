@@ -240,6 +240,3 @@ def _to_foreground(signal: int) -> None:
 
 def _kill_all() -> None:
     _to_init(9)
-
-
-

@@ -8,6 +8,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 ALL_CAPABILITIES = (1 << 41) - 1
 
@@ -68,3 +69,27 @@ class ProcessSpec:
         self.seccomp: bytes | None = None
         self.terminal = False
         self.console_size: tuple[int, int] | None = None
+
+    def to_document(self) -> dict[str, object]:
+        """The same as a JSON object: what the `exec` request of the control socket carries."""
+        document: dict[str, object] = {name: getattr(self, name) for name in self.__slots__}
+        caps = self.caps
+        document["caps"] = None if caps is None else {name: getattr(caps, name) for name in caps.__slots__}
+        document["rlimits"] = {str(number): list(limits) for number, limits in self.rlimits.items()}
+        document["seccomp"] = None if self.seccomp is None else self.seccomp.hex()
+        return document
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, object]) -> ProcessSpec:
+        """From to_document(): only what came from ourselves, so types are not checked again."""
+        values: dict[str, Any] = dict(document)
+        spec = cls(values["argv"], values["env"], values["cwd"])
+        for name in cls.__slots__:
+            setattr(spec, name, values[name])
+        spec.groups = tuple(values["groups"])
+        if values["caps"] is not None:
+            spec.caps = Capabilities(**values["caps"])
+        spec.rlimits = {int(number): (soft, hard) for number, (soft, hard) in values["rlimits"].items()}
+        spec.seccomp = None if values["seccomp"] is None else bytes.fromhex(values["seccomp"])
+        spec.console_size = None if values["console_size"] is None else tuple(values["console_size"])
+        return spec
