@@ -211,7 +211,9 @@ class Description:
 
     # ---- waiting ----
 
-    async def when_ready(self, task: Task, events: int, attempt: Callable[[], T], deadline_ns: int | None = None) -> T:
+    async def when_ready(
+        self, task: Task, events: int, attempt: Callable[[], T], deadline_ns: int | None = None
+    ) -> T:
         """Waits for `events`, then tries `attempt` until it does not raise EAGAIN.
 
         Raises EAGAIN at the deadline, Interrupted when a signal must be handled."""
@@ -332,7 +334,9 @@ def description_of(c: CDescription) -> Description:
     return kept if kept is not None else KINDS.get(c.kind, Description)(c)
 
 
-def new_description(kind: int, host_fd: int, open_flags: int, cls: type[Description] | None = None) -> Description:
+def new_description(
+    kind: int, host_fd: int, open_flags: int, cls: type[Description] | None = None
+) -> Description:
     """A new description with one reference, which owns `host_fd` (-1: none)."""
     c = lib.desc_new(kind, host_fd, open_flags)
     if c == ffi.NULL:
@@ -380,3 +384,5 @@ def object_of(c: CDescription, cls: type[T]) -> T:
     if not isinstance(found, cls):
         raise EINVAL(f"not a {cls.__name__}")
     return found
+
+

@@ -384,3 +384,6 @@ def auxiliary_vector(task: Task, stack: int) -> tuple[int, list[int]]:
 
 def _int32(value: int) -> int:
     return (value & 0xFFFFFFFF ^ 0x80000000) - 0x80000000
+
+
+

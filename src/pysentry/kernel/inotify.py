@@ -116,7 +116,9 @@ class Inotify(Description):
         if len(self.queue) == 1:
             os.eventfd_write(self.c.host_fd, 1)
 
-    async def read(self, task: Task, iovs: Sequence[tuple[int, int]], offset: int | None = None, rwf: int = 0) -> int:
+    async def read(
+        self, task: Task, iovs: Sequence[tuple[int, int]], offset: int | None = None, rwf: int = 0
+    ) -> int:
         """As many whole events as fit. EINVAL: the first one does not."""
         size = sum(length for _, length in iovs)
         lib.desc_ref(self.c)

@@ -83,7 +83,9 @@ class Signalfd(Description):
             os.eventfd_read(self.c.host_fd)
         self.is_up = is_pending
 
-    async def read(self, task: Task, iovs: Sequence[tuple[int, int]], offset: int | None = None, rwf: int = 0) -> int:
+    async def read(
+        self, task: Task, iovs: Sequence[tuple[int, int]], offset: int | None = None, rwf: int = 0
+    ) -> int:
         """As many struct signalfd_siginfo as are pending and fit; at least one."""
         room = sum(length for _, length in iovs) // SIGINFO_SIZE
         if not room:
@@ -111,7 +113,9 @@ class Signalfd(Description):
         self.refresh()
         return b"".join(found)
 
-    async def write(self, task: Task, iovs: Sequence[tuple[int, int]], offset: int | None = None, rwf: int = 0) -> int:
+    async def write(
+        self, task: Task, iovs: Sequence[tuple[int, int]], offset: int | None = None, rwf: int = 0
+    ) -> int:
         raise EINVAL("signalfd")
 
     def closed(self) -> None:

@@ -162,7 +162,9 @@ class Terminal(Description):
         super().__init__(c)
         self.pty = None
 
-    async def read(self, task: Task, iovs: Sequence[tuple[int, int]], offset: int | None = None, rwf: int = 0) -> int:
+    async def read(
+        self, task: Task, iovs: Sequence[tuple[int, int]], offset: int | None = None, rwf: int = 0
+    ) -> int:
         self.check_job(task, SIGTTIN)
         if self.is_nonblocking or offset is not None:
             return await super().read(task, iovs, offset, rwf)
@@ -219,7 +221,9 @@ class Terminal(Description):
             lib.desc_unref(self.c)
         return task.memory.scatter(iovs, data) if data else 0
 
-    async def write(self, task: Task, iovs: Sequence[tuple[int, int]], offset: int | None = None, rwf: int = 0) -> int:
+    async def write(
+        self, task: Task, iovs: Sequence[tuple[int, int]], offset: int | None = None, rwf: int = 0
+    ) -> int:
         if self.pty is not None and self.pty.master_fd >= 0 and self.settings()[3] & TOSTOP:
             self.check_job(task, SIGTTOU)
         return await super().write(task, iovs, offset, rwf)

@@ -39,7 +39,9 @@ class _Park:
         return (yield self)
 
 
-async def wait_ready(task: Task, wants: Sequence[tuple[CDescription, int]], deadline_ns: int | None = None) -> bool:
+async def wait_ready(
+    task: Task, wants: Sequence[tuple[CDescription, int]], deadline_ns: int | None = None
+) -> bool:
     """Parks until one of the descriptions may be ready (True) or the deadline is over (False).
 
     wants: (description, POLL* mask) pairs; may be empty

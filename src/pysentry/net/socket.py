@@ -405,7 +405,9 @@ def _checked_control(control: bytes) -> bytes:
     return control
 
 
-def new_socket(cls: type[Socket], host_fd: int, family: int, kind: int, protocol: int, status: int) -> Socket:
+def new_socket(
+    cls: type[Socket], host_fd: int, family: int, kind: int, protocol: int, status: int
+) -> Socket:
     """The description of a host socket; `status`: O_NONBLOCK or 0."""
     c = new_description(lib.DESC_SOCKET, host_fd, os.O_RDWR | status, Description).c
     made = cls(c, family, kind, protocol)
@@ -419,3 +421,5 @@ def open_inet(family: int, kind: int, protocol: int, status: int) -> Socket:
         raise EPERM("raw sockets")
     host_fd = host.socket(family, kind, protocol)
     return new_socket(Socket, host_fd, family, kind, protocol, status & O_NONBLOCK)
+
+

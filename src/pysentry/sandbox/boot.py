@@ -240,3 +240,6 @@ def _to_foreground(signal: int) -> None:
 
 def _kill_all() -> None:
     _to_init(9)
+
+
+

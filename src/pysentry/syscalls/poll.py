@@ -36,7 +36,9 @@ async def poll(task: Task, fds: UserAddr, nfds: int, timeout_ms: int) -> int:
 
 
 @syscall(restart="nohand")
-async def ppoll(task: Task, fds: UserAddr, nfds: int, timeout: UserAddr, sigmask: UserAddr, sigsetsize: int) -> int:
+async def ppoll(
+    task: Task, fds: UserAddr, nfds: int, timeout: UserAddr, sigmask: UserAddr, sigsetsize: int
+) -> int:
     deadline_ns = deadline_after(*task.memory.read_struct(timeout, _TIMESPEC)) if timeout else None
     use_signal_mask(task, sigmask, sigsetsize)
     with _TimeLeft(task, timeout, deadline_ns, 1):
@@ -89,7 +91,9 @@ async def pselect6(
         return await _select(task, nfds, (readfds, writefds, exceptfds), deadline_ns)
 
 
-async def _select(task: Task, nfds: int, sets: tuple[UserAddr, UserAddr, UserAddr], deadline_ns: int | None) -> int:
+async def _select(
+    task: Task, nfds: int, sets: tuple[UserAddr, UserAddr, UserAddr], deadline_ns: int | None
+) -> int:
     if nfds < 0:
         raise EINVAL("nfds")
     nfds = min(nfds, max(task.fd_table.c.capacity, _NR_OPEN_DEFAULT))  # as core_sys_select: larger ones cannot be open

@@ -16,7 +16,6 @@ else:
     def overload(function: object) -> None:
         """Only the type checker reads overloads."""
 
-
 CONTINUE: int = lib.SENTRY_CONTINUE
 """A handler's answer: the host kernel runs the call as it stands. Only where all that matters is in registers."""
 

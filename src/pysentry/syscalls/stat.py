@@ -92,7 +92,9 @@ def attributes_of(task: Task, description: CDescription) -> Any:
 def _attributes_at(task: Task, dirfd: int, path: UserAddr, flags: int) -> Any:
     """The inode that (dirfd, path, flags) names: vfs_statx()."""
     name = b"" if not path and flags & AT_EMPTY_PATH else task.memory.read_cstr(path)
-    walk = resolve(task, dirfd, name, follow=not flags & AT_SYMLINK_NOFOLLOW, empty_ok=bool(flags & AT_EMPTY_PATH))
+    walk = resolve(
+        task, dirfd, name, follow=not flags & AT_SYMLINK_NOFOLLOW, empty_ok=bool(flags & AT_EMPTY_PATH)
+    )
     if walk.description is not None:
         return attributes_of(task, walk.description)
     dentry = walk.require()
@@ -174,7 +176,9 @@ def _access(task: Task, dirfd: int, path: UserAddr, mode: int, flags: int) -> in
         raise EINVAL("access")
     name = task.memory.read_cstr(path)
     cred = task.cred if flags & AT_EACCESS else _real_credentials(task.cred)
-    walk = resolve(task, dirfd, name, not flags & AT_SYMLINK_NOFOLLOW, bool(flags & AT_EMPTY_PATH), cred=cred)
+    walk = resolve(
+        task, dirfd, name, not flags & AT_SYMLINK_NOFOLLOW, bool(flags & AT_EMPTY_PATH), cred=cred
+    )
     if walk.dentry is None and walk.description is not None:
         return 0  # a pipe, a socket: its holder is its owner
     dentry = walk.require()

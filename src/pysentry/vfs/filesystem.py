@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pysentry.platform.cdefs import CDentry, CDescription, CInode, CSuperblock
 
 
+
 class Statfs:
     """struct statfs without what the superblock knows. Blocks are of `block_size` bytes."""
 

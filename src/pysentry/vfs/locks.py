@@ -43,7 +43,12 @@ class _Range:
         self.start, self.end, self.kind, self.owner, self.pid = start, end, kind, owner, pid
 
     def conflicts(self, start: int, end: int, kind: int, owner: Owner) -> bool:
-        return self.owner != owner and self.start <= end and start <= self.end and F_WRLCK in (self.kind, kind)
+        return (
+            self.owner != owner
+            and self.start <= end
+            and start <= self.end
+            and F_WRLCK in (self.kind, kind)
+        )
 
 
 class _FileLocks:

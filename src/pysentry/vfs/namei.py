@@ -195,7 +195,9 @@ def _remove(victim: CDentry, remove: Callable[[CDentry], None]) -> None:
 # ---- rename -------------------------------------------------------------------------------------------------------
 
 
-def rename(task: Task, old_dirfd: int, old_path: bytes, new_dirfd: int, read_new_path: PathReader, flags: int) -> None:
+def rename(
+    task: Task, old_dirfd: int, old_path: bytes, new_dirfd: int, read_new_path: PathReader, flags: int
+) -> None:
     """renameat2(2) with RENAME_NOREPLACE and RENAME_EXCHANGE; the order of errors is do_renameat2()'s."""
     old = resolve_parent(task, old_dirfd, old_path)
     with Hold(old.parent):
@@ -252,7 +254,9 @@ def _check_slashes(old: Walk, new: Walk, source: CDentry, target: CDentry | None
         raise ENOTDIR("trailing slash")
 
 
-def _check_rename(task: Task, old: Walk, new: Walk, source: CDentry, target: CDentry | None, flags: int) -> None:
+def _check_rename(
+    task: Task, old: Walk, new: Walk, source: CDentry, target: CDentry | None, flags: int
+) -> None:
     """Permissions: vfs_rename()."""
     cred = task.c.cred
     source_is_dir = is_directory(source.inode.mode)

@@ -79,7 +79,9 @@ def check_flags(flags: int) -> int:
     return flags
 
 
-async def open_path(task: Task, dirfd: int, path: bytes, flags: int, mode: int, resolve_flags: int = 0) -> CDescription:
+async def open_path(
+    task: Task, dirfd: int, path: bytes, flags: int, mode: int, resolve_flags: int = 0
+) -> CDescription:
     """Opens, perhaps creates, a file. Returns a description with one reference.
 
     flags: from `check_flags`; mode: permission bits before the umask, for O_CREAT and O_TMPFILE

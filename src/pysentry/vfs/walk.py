@@ -125,7 +125,9 @@ def _check_path(path: bytes, empty_ok: bool) -> None:
         raise ENOENT("empty path")
 
 
-def _start(task: Task, dirfd: int, path: bytes, resolve_flags: int) -> tuple[CDentry | None, CDescription | None]:
+def _start(
+    task: Task, dirfd: int, path: bytes, resolve_flags: int
+) -> tuple[CDentry | None, CDescription | None]:
     """Where a walk begins, and the description if that came from a descriptor."""
     fs = task.c.fs
     if path[:1] == b"/" and not resolve_flags & RESOLVE_IN_ROOT:
