@@ -36,6 +36,8 @@ struct superblock {
     uint64_t next_ino;
     struct dentry *root;
     struct dentry *covered; /* the dentry it is mounted on; NULL for the first root */
+    int32_t  store;         /* directory of a tmpfs of its own for content, with a size limit; -1: the common one */
+    uint64_t store_dev;
 };
 
 #define INODE_LIVE      1  /* size, blocks and mtime are the host descriptor's: ask fstat(host_fd) */
@@ -288,6 +290,8 @@ void dentry_unref(struct dentry *d);
 void inode_ref(struct inode *i);
 void inode_unref(struct inode *i);      /* last: closes host_fd */
 void content_use_directory(int directory); /* boot: the detached tmpfs that content of files in memory lives in */
+void content_use_store(struct superblock *sb, int directory); /* boot: a store of its own for this file system */
+int  content_store_at(uint32_t index);     /* all such directories: -1 behind the last */
 int  inode_make_content(struct inode *i);  /* empty, in memory; returns inode_host_fd() or -errno */
 int  inode_host_fd(struct inode *i);       /* read-write descriptor of the content, borrowed: another inode's may close it; or -errno */
 void inode_drop_content(struct inode *i);

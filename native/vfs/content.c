@@ -31,6 +31,31 @@ void content_use_directory(int directory)
         held_limit = limit.rlim_cur / 8 ? (uint32_t)(limit.rlim_cur / 8) : 1;
 }
 
+#define STORES_MAX 24u /* of their own; each is a condition of the sentry's filter */
+static int stores[STORES_MAX];
+static uint32_t store_count;
+
+/* Beyond STORES_MAX the common store is used, without a limit on the host's side: Python's checks remain. */
+void content_use_store(struct superblock *sb, int directory)
+{
+    struct stat st;
+    if (store_count == STORES_MAX)
+        return;
+    stores[store_count++] = directory;
+    sb->store = directory;
+    sb->store_dev = fstat(directory, &st) == 0 ? st.st_dev : 0;
+}
+
+int content_store_at(uint32_t index)
+{
+    return index < store_count ? stores[index] : -1;
+}
+
+static int store_of(const struct inode *i)
+{
+    return i->sb->store >= 0 ? i->sb->store : store;
+}
+
 /* "c" and the inode's id: never reused, so no name meets another. */
 static const char *name_of(const struct inode *i)
 {
@@ -64,8 +89,8 @@ static void hold(struct inode *i, int fd)
 
 int inode_make_content(struct inode *i)
 {
-    if (store >= 0) {
-        int fd = openat(store, name_of(i), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (store_of(i) >= 0) {
+        int fd = openat(store_of(i), name_of(i), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd < 0)
             return errno == ENOENT ? -EIO : -errno;
         struct stat st;
@@ -87,7 +112,7 @@ int inode_host_fd(struct inode *i)
         return i->host_fd;
     if (!(i->flags & INODE_STORED))
         return -EBADF;
-    int fd = openat(store, name_of(i), O_RDWR | O_CLOEXEC);
+    int fd = openat(store_of(i), name_of(i), O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? -EIO : -errno;
     hold(i, fd);
@@ -98,7 +123,7 @@ bool inode_content_is(const struct inode *i, uint64_t dev, uint64_t ino)
 {
     struct stat st;
     if (i->flags & INODE_STORED)
-        return i->host_ino == ino && store_dev == dev;
+        return i->host_ino == ino && (i->sb->store >= 0 ? i->sb->store_dev : store_dev) == dev;
     return i->host_fd >= 0 && fstat(i->host_fd, &st) == 0 && st.st_ino == ino && st.st_dev == dev;
 }
 
@@ -110,6 +135,6 @@ void inode_drop_content(struct inode *i)
         close(i->host_fd);
     i->host_fd = -1;
     if (i->flags & INODE_STORED)
-        unlinkat(store, name_of(i), 0);
+        unlinkat(store_of(i), name_of(i), 0);
     i->flags &= ~(uint32_t)INODE_STORED;
 }

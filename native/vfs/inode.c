@@ -43,6 +43,7 @@ struct superblock *sb_new(uint32_t kind, uint32_t flags, int32_t tree, uint64_t 
     sb->flags = flags;
     sb->tree = tree;
     sb->dev = dev;
+    sb->store = -1;
     sb->next_ino = 2; /* 1 is the root's by custom */
     return sb;
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from errno import EINVAL, ELOOP, ENOENT, ENOTDIR
-from stat import S_ISDIR, S_ISREG
+from stat import S_ISDIR, S_ISLNK, S_ISREG
 
 from gofer import protocol
 from gofer._native import lib
@@ -16,6 +16,7 @@ from gofer.syscalls import check
 MOUNT_ATTR_RDONLY = 0x1
 MOUNT_ATTR_NOSUID = 0x2
 MOUNT_ATTR_NODEV = 0x4
+MOUNT_ATTR_NOEXEC = 0x8
 
 # File systems that are views of the host's kernel, not files. The sentry has its own; here they are covered.
 KERNEL_FILESYSTEMS = frozenset(
@@ -31,9 +32,13 @@ class Tree:
     writable: changes reach the host.
     immutable: nobody changes it while it is served, so what was found once may be kept.
     with_kernel_filesystems: leave mounts of /proc, /sys and the like below it visible.
+    is_recursive: with what is mounted below it. is_noexec: nothing in it can be mapped as code, by nobody.
+    may_be_special: it may be a device, FIFO or socket: its attributes are served, it is never opened.
     """
 
-    __slots__ = ("immutable", "path", "with_kernel_filesystems", "writable")
+    __slots__ = (
+        "immutable", "is_noexec", "is_recursive", "may_be_special", "path", "with_kernel_filesystems", "writable",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -41,11 +46,17 @@ class Tree:
         writable: bool = False,
         immutable: bool = False,
         with_kernel_filesystems: bool = False,
+        is_recursive: bool = True,
+        is_noexec: bool = False,
+        may_be_special: bool = False,
     ) -> None:
         self.path = path
         self.writable = writable
         self.immutable = immutable
         self.with_kernel_filesystems = with_kernel_filesystems
+        self.is_recursive = is_recursive
+        self.is_noexec = is_noexec
+        self.may_be_special = may_be_special
 
 
 class AttachedTree:
@@ -60,8 +71,9 @@ class AttachedTree:
 
 def clone_tree(tree: Tree) -> int:
     """A detached copy of the tree's mount and all below it, read-only unless writable. Returns its descriptor."""
-    fd: int = check(lib.gofer_open_tree(-100, os.fsencode(tree.path), 1))
+    fd: int = check(lib.gofer_open_tree(-100, os.fsencode(tree.path), tree.is_recursive))
     attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (0 if tree.writable else MOUNT_ATTR_RDONLY)
+    attributes |= MOUNT_ATTR_NOEXEC if tree.is_noexec else 0
     check(lib.gofer_mount_setattr(fd, attributes, 1))
     return fd
 
@@ -73,7 +85,7 @@ def attach_tree(root: int, number: int, tree: Tree, clone: int) -> AttachedTree:
     mode = os.stat(clone).st_mode
     if S_ISDIR(mode):
         os.mkdir(name, 0o755, dir_fd=root)
-    elif S_ISREG(mode):
+    elif S_ISREG(mode) or (tree.may_be_special and not S_ISLNK(mode)):
         os.close(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=root))
         flags |= protocol.TREE_FILE
     else:

@@ -120,14 +120,14 @@ def ioctl_value(fd: int, request: int, argument: int) -> int:
     return _call(_IOCTL, fd, request, argument)
 
 
-def detached_tmpfs() -> int:
+def detached_tmpfs(size_bytes: int = 0) -> int:
     """A directory descriptor of a tmpfs that is mounted nowhere (before the lock-up; needs CAP_SYS_ADMIN in the
-    namespace). Paths below it lead nowhere else."""
+    namespace). Paths below it lead nowhere else. size_bytes: 0: no limit."""
     kind = bytearray(b"tmpfs\0")
-    unlimited = bytearray(b"0\0")
+    limits = ((bytearray(b"size\0"), bytearray(b"%d\0" % size_bytes)), (bytearray(b"nr_inodes\0"), bytearray(b"0\0")))
     context = _call(_FSOPEN, address_of(kind), 1)  # FSOPEN_CLOEXEC
-    for option in (bytearray(b"size\0"), bytearray(b"nr_inodes\0")):
-        _call(_FSCONFIG, context, 1, address_of(option), address_of(unlimited), 0)  # FSCONFIG_SET_STRING
+    for option, limit in limits:
+        _call(_FSCONFIG, context, 1, address_of(option), address_of(limit), 0)  # FSCONFIG_SET_STRING
     _call(_FSCONFIG, context, 6, 0, 0, 0)  # FSCONFIG_CMD_CREATE
     return _call(_FSMOUNT, context, 1, 0x06)  # FSMOUNT_CLOEXEC; nosuid, nodev
 

@@ -22,7 +22,7 @@ from struct import Struct
 from pysentry.abi.errno import EAGAIN, EIO, ENXIO, ERESTARTSYS, LinuxError, host_errors
 from pysentry.kernel import host
 from pysentry.kernel.description import KINDS, O_NONBLOCK, POLLIN, Description, adopt, new_description
-from pysentry.kernel.task import all_groups
+from pysentry.kernel.task import all_groups, task_of
 from pysentry.kernel.timers import call_at
 from pysentry.kernel.wait import Interrupted, wait_ready
 from pysentry.platform.native import ffi, lib
@@ -327,6 +327,15 @@ def open_tty(task: Task, dentry: CDentry | None, flags: int) -> CDescription:
     pty = controlling(task)
     if pty is None:
         raise ENXIO("no controlling terminal")
+    return pty.open_peer(flags)
+
+
+def open_console(flags: int) -> CDescription:
+    """Opens /dev/console: the terminal of the first process. ENXIO: it has none."""
+    c = lib.task_find_ns(1)
+    pty = None if c == ffi.NULL else controlling(task_of(c))
+    if pty is None:
+        raise ENXIO("no console")
     return pty.open_peer(flags)
 
 

@@ -14,6 +14,7 @@ class CSuperblock(Protocol):
     next_ino: int
     root: CDentry
     covered: CDentry
+    store: int
 
 
 class CInode(Protocol):

@@ -94,6 +94,10 @@ def trees(config: RunConfig) -> list[Tree]:
     The root counts as unchanging while the sandbox runs, as overlayfs asks of a lower layer: what was found once is
     kept. Binds are there to share a directory with the host, so they are looked at again.
     """
+    if config.container is not None or config.mounts:
+        from pysentry.sandbox.container_trees import container_trees
+
+        return container_trees(config)
     from gofer.tree import Tree
 
     binds = [Tree(source, writable=not is_read_only) for source, _, is_read_only in config.binds]

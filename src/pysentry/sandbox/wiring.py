@@ -51,6 +51,8 @@ def connect(config: RunConfig) -> None:
 
     for family in FAMILIES:
         import_module(f"pysentry.syscalls.{family}")
+    if config.container is not None or config.mounts:
+        import_module("pysentry.vfs.container_root")
     uts.nodename = os.fsencode(config.hostname)[:NAME_MAX]
     hooks.on_fd_closed.append(_fd_closed)
     hooks.on_description_gone.append(description_gone)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 
 from pysentry.abi.capability import CAP_FULL_SET
-from pysentry.abi.errno import EEXIST, EISDIR, ENOENT, ENOTDIR, LinuxError
-from pysentry.abi.stat import S_IFDIR, S_IFREG, is_directory
+from pysentry.abi.errno import EISDIR, ELOOP, ENOENT, ENOTDIR, LinuxError
+from pysentry.abi.stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, is_directory
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs.dentry import add, dentry_name, new_inode, path_of, topmost
 from pysentry.vfs.filesystem import filesystem_of
@@ -19,7 +19,7 @@ from pysentry.vfs.filesystems.gofer import make_bind
 from pysentry.vfs.filesystems.pts import make_pts
 from pysentry.vfs.filesystems.tree import make_tree
 from pysentry.vfs.lower import LowerTree, lower_path
-from pysentry.vfs.walk import resolve_from
+from pysentry.vfs.walk import MAX_SYMLINKS, resolve_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,6 +100,18 @@ def attach_mount(file_system: FileSystem, at: CDentry | None, source: str) -> CD
     return file_system.sb.root
 
 
+def add_here(directory: CDentry, name: bytes, mode: int) -> CDentry:
+    """An entry that exists in the sandbox only, also in a directory of the host's."""
+    inode = new_inode(directory.sb, mode)
+    inode.ino = FIRST_UPPER_INO + inode.id
+    inode.flags |= lib.INODE_UPPER
+    if is_directory(mode):
+        inode.flags |= lib.INODE_COMPLETE
+    made = add(directory, name, inode)
+    made.flags |= lib.DENTRY_PINNED
+    return made
+
+
 def boot_credentials() -> CCredentials:
     """Credentials of the sentry's own walks: everything is allowed."""
     cred: CCredentials = ffi.new("struct credentials *")
@@ -113,9 +125,11 @@ class MountError(Exception):
 
 
 class RootBuilder:
-    """Puts the sandbox's tree together."""
+    """Puts the sandbox's tree together. `makes_on_host`: mount points that a writable tree of the host lacks are made
+    there, as container engines expect it; else in the sandbox only."""
 
-    def __init__(self, client: GoferClient, tree_flags: list[int]) -> None:
+    def __init__(self, client: GoferClient, tree_flags: list[int], makes_on_host: bool = False) -> None:
+        self.makes_on_host = makes_on_host
         self.client = client
         self.tree_flags = tree_flags
         self.cred = boot_credentials()
@@ -144,38 +158,58 @@ class RootBuilder:
             return None
 
     def mount_point(self, path: bytes, wants_directory: bool) -> CDentry:
-        """The dentry to mount on. ENOTDIR, EISDIR: something of the other kind is there. EEXIST: a dangling symlink."""
-        current = self.root
-        parts = [part for part in path.split(b"/") if part]
-        for index, name in enumerate(parts):
-            so_far = b"/" + b"/".join(parts[: index + 1])
-            found = self.find(so_far)
-            if found is None:
-                is_last = index == len(parts) - 1
-                found = self._make(current, name, wants_directory or not is_last)
-            current = found
+        """The dentry to mount on, made if it is not there; symlinks are followed inside the root, also to places that
+        do not exist yet (an image's /etc/resolv.conf). ENOTDIR, EISDIR: something of the other kind is there; ELOOP."""
+        current = topmost(self.root)
+        pending = [part for part in reversed(path.split(b"/")) if part]
+        links = 0
+        while pending:
+            name = pending.pop()
+            if name == b".":
+                continue
+            if name == b"..":
+                current = self._above(current)
+                continue
+            if not is_directory(current.inode.mode):
+                raise ENOTDIR(f"{os.fsdecode(dentry_name(current))} is not a directory")
+            file_system = filesystem_of(current.sb)
+            entry = file_system.lookup(None, current, name)
+            if entry is None:
+                entry = self._make(current, name, wants_directory or bool(pending))
+            elif entry.mounted == ffi.NULL and entry.inode.mode & S_IFMT == S_IFLNK:
+                links += 1
+                if links > MAX_SYMLINKS:
+                    raise ELOOP(os.fsdecode(name))
+                target = file_system.readlink(None, entry.inode)
+                pending.extend(part for part in reversed(target.split(b"/")) if part)
+                if target[:1] == b"/":
+                    current = topmost(self.root)
+                continue
+            current = topmost(entry)
         if wants_directory and not is_directory(current.inode.mode):
             raise ENOTDIR("a directory cannot be mounted on a file")
         if not wants_directory and is_directory(current.inode.mode):
             raise EISDIR("a file cannot be mounted on a directory")
         return current
 
+    def _above(self, directory: CDentry) -> CDentry:
+        """"..", which ends at the root."""
+        while directory.parent == directory and directory.sb.covered != ffi.NULL:
+            directory = directory.sb.covered
+        return topmost(directory.parent)
+
     def _make(self, directory: CDentry, name: bytes, wants_directory: bool) -> CDentry:
-        if not is_directory(directory.inode.mode):
-            raise ENOTDIR(f"{os.fsdecode(dentry_name(directory))} is not a directory")
-        if filesystem_of(directory.sb).lookup(None, directory, name) is not None:
-            raise EEXIST(f"{os.fsdecode(name)} is a symlink that leads nowhere")
         mode = S_IFDIR | 0o755 if wants_directory else S_IFREG | 0o644
+        file_system = filesystem_of(directory.sb)
+        make = file_system.mkdir if wants_directory else file_system.create
         if directory.sb.kind == lib.FS_TREE:
-            tree = filesystem_of(directory.sb)
-            make = tree.mkdir if wants_directory else tree.create
             return make(directory, name, mode, 0, 0)
-        inode = new_inode(directory.sb, mode)  # below a bind: it exists here only
-        inode.ino = FIRST_UPPER_INO + inode.id
-        inode.flags |= lib.INODE_UPPER | lib.INODE_COMPLETE
-        made = add(directory, name, inode)
-        made.flags |= lib.DENTRY_PINNED
-        return made
+        if self.makes_on_host and directory.sb.kind == lib.FS_GOFER and not directory.inode.flags & lib.INODE_UPPER:
+            try:
+                return make(directory, name, mode, 0, 0)
+            except LinuxError:
+                pass  # a read-only tree, or one that this user may not change
+        return add_here(directory, name, mode)
 
     def mount_bind(self, number: int, source: str, path: bytes, is_read_only: bool) -> None:
         flags = lib.SB_NOSUID | lib.SB_NODEV
@@ -217,6 +251,10 @@ def build_root(
     make_proc, make_sys: called with a device number; None: nothing is mounted there
     Raises MountError where a mount point cannot be had.
     """
+    if config.container is not None or config.mounts:
+        from pysentry.vfs.container_root import build_container_root
+
+        return build_container_root(config, client, tree_flags, host_devices, make_proc, make_sys)
     builder = RootBuilder(client, tree_flags)
     builder.mount_root("overlay")
     binds = [

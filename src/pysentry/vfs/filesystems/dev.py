@@ -36,14 +36,12 @@ _LINKS = {
 def make_dev(dev: int, host_fds: dict[bytes, int]) -> TreeFileSystem:
     """A new /dev. `host_fds`: descriptors of null, zero, full, random, urandom, opened read-write (random and urandom
     read-only will do); the table of devices keeps them."""
+    register_devices(host_fds)
     tree = make_tree(0, dev, type_name="devtmpfs")
     root = tree.sb.root
     for name, number in _HOST_DEVICES.items():
         if name in host_fds:
-            devices.register_host_device(number, host_fds[name])
             _add_device(tree, root, name, number)
-    devices.register(*devices.TTY, _open_tty)
-    devices.register(*devices.PTMX, _open_ptmx)
     _add_device(tree, root, b"tty", devices.TTY).inode.gid = TTY_GROUP
     _add_device(tree, root, b"ptmx", devices.PTMX).inode.gid = TTY_GROUP
     for name, target in _LINKS.items():
@@ -51,6 +49,16 @@ def make_dev(dev: int, host_fds: dict[bytes, int]) -> TreeFileSystem:
     for name in (b"pts", b"shm", b"mqueue"):
         tree.mkdir(root, name, S_IFDIR | (0o1777 if name == b"mqueue" else 0o755), 0, 0)
     return tree
+
+
+def register_devices(host_fds: dict[bytes, int]) -> None:
+    """The table of devices that nodes are opened by, here or anywhere else."""
+    for name, number in _HOST_DEVICES.items():
+        if name in host_fds:
+            devices.register_host_device(number, host_fds[name])
+    devices.register(*devices.TTY, _open_tty)
+    devices.register(*devices.PTMX, _open_ptmx)
+    devices.register(*devices.CONSOLE, _open_console)
 
 
 def _add_device(tree: TreeFileSystem, root: CDentry, name: bytes, number: tuple[int, int]) -> CDentry:
@@ -63,6 +71,12 @@ def _open_tty(task: Task, dentry: CDentry, flags: int) -> CDescription:
     from pysentry.kernel.tty import open_tty
 
     return open_tty(task, dentry, flags)
+
+
+def _open_console(task: Task, dentry: CDentry, flags: int) -> CDescription:
+    from pysentry.kernel.tty import open_console
+
+    return open_console(flags)
 
 
 def _open_ptmx(task: Task, dentry: CDentry, flags: int) -> CDescription:

@@ -9,7 +9,7 @@ from pysentry.kernel.exec import auxiliary_vector
 from pysentry.kernel.task import find_by_pid, task_of
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs.dentry import topmost
-from pysentry.vfs.filesystems import proc_maps, proc_mounts, proc_stat
+from pysentry.vfs.filesystems import proc_cgroup, proc_maps, proc_mounts, proc_stat
 from pysentry.vfs.filesystems.generated import Directory, GeneratedDescription, Node, describe
 from pysentry.vfs.filesystems.proc_fd import FdDirectory, place_text
 from pysentry.vfs.filesystems.proc_net import net_directory
@@ -102,6 +102,10 @@ def _constant(text: bytes) -> Maker:
     return lambda subject: text
 
 
+def _cgroup(subject: Subject) -> bytes:
+    return proc_cgroup.lines()
+
+
 def _comm(subject: Subject) -> bytes:
     return task_of(subject.c).comm + b"\n"
 
@@ -153,7 +157,7 @@ def _limits(subject: Subject) -> bytes:
 # name: (mode, content, what a write does, only for who may trace it)
 _FILES: dict[bytes, tuple[int, Maker, Store | None, bool]] = {
     b"auxv": (0o400, _auxv, None, True),
-    b"cgroup": (0o444, _constant(b"0::/\n"), None, False),
+    b"cgroup": (0o444, _cgroup, None, False),
     b"cmdline": (0o444, _host_file("cmdline"), None, False),
     b"comm": (0o644, _comm, _set_comm, False),
     b"cpuset": (0o444, _constant(b"/\n"), None, False),

@@ -6,6 +6,7 @@ from pysentry.abi.errno import EINVAL, ENOENT, ESRCH
 from pysentry.abi.stat import S_IFDIR, S_IFLNK, S_IFREG
 from pysentry.kernel.proc_status import read_host_path, status_fields
 from pysentry.platform.native import ffi, lib
+from pysentry.vfs.filesystems import proc_cgroup
 from pysentry.vfs.filesystems.generated import Directory, File, Link, Node
 
 TYPE_CHECKING = False
@@ -133,7 +134,7 @@ def _comm(zombie: Zombie) -> bytes:
 
 
 def _cgroup(zombie: Zombie) -> bytes:
-    return _empty(zombie) + b"0::/\n"
+    return _empty(zombie) + proc_cgroup.lines()
 
 
 _FILES: dict[bytes, tuple[int, Callable[[Zombie], bytes]]] = {

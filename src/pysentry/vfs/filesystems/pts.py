@@ -28,6 +28,8 @@ class PtsFileSystem(FileSystem):
 
     type_name = "devpts"
     magic = DEVPTS_MAGIC
+    mode = 0o620  # of a terminal
+    gid = -1  # its group; -1: its opener's
 
     def lookup(self, task: Task | None, directory: CDentry, name: bytes) -> CDentry | None:
         from pysentry.kernel.tty import ptys
@@ -42,9 +44,10 @@ class PtsFileSystem(FileSystem):
             lib.dentry_drop(found)
         if pty is None:
             return None
-        uid, gid = pty.owner
-        inode = self._device(int(name) + 3, S_IFCHR | 0o620, os.makedev(PTS_MAJOR, pty.index))
-        inode.uid, inode.gid = uid, gid
+        inode = self._device(int(name) + 3, S_IFCHR | self.mode, os.makedev(PTS_MAJOR, pty.index))
+        inode.uid, inode.gid = pty.owner
+        if self.gid >= 0:
+            inode.gid = self.gid
         attach_to_inode(inode, "pty", pty)
         return add(directory, name, inode)
 
@@ -85,15 +88,16 @@ def open_by_number(task: Task, dentry: CDentry, flags: int) -> CDescription:
     return open_pts(task, os.minor(dentry.inode.rdev), flags)
 
 
-def make_pts(dev: int) -> PtsFileSystem:
-    """A new superblock, with ptmx in it."""
+def make_pts(dev: int, mode: int = 0o620, gid: int = -1, ptmx_mode: int = 0o666) -> PtsFileSystem:
+    """A new superblock, with ptmx in it. mode, gid: of new terminals."""
     sb = lib.sb_new(lib.FS_PTS, lib.SB_NOSUID | lib.SB_NOEXEC, -1, dev)
     pts = PtsFileSystem(sb)
+    pts.mode, pts.gid = mode, gid
     root = new_inode(sb, S_IFDIR | 0o755)
     root.flags |= lib.INODE_PYTHON
     root.ino = 1
     lib.dentry_root(sb, root)
-    ptmx = add(sb.root, b"ptmx", pts._device(_PTMX_INO, S_IFCHR | 0o666, os.makedev(*devices.PTMX)))
+    ptmx = add(sb.root, b"ptmx", pts._device(_PTMX_INO, S_IFCHR | ptmx_mode, os.makedev(*devices.PTMX)))
     ptmx.flags |= lib.DENTRY_PINNED
     devices.register_major(PTS_MAJOR, open_by_number)
     return pts

@@ -45,6 +45,8 @@ from pysentry.vfs.lower import LowerTree, lower_path, new_lower_inode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pysentry.kernel.task import Task
     from pysentry.platform.cdefs import CDentry, CDescription, CInode, CSuperblock
 
@@ -53,18 +55,24 @@ DIRECTORY_SIZE = 4096  # st_size of a directory made here, as ext4 and overlays 
 
 
 class TreeFileSystem(MemoryXattrs):
-    """An overlay if `lower` is given, else a tmpfs. `size_bytes`: limit of `mount -o size=`, 0 for none.
-
-    The limit is checked when files are made, copied up or truncated, not at every write."""
+    """An overlay if `lower` is given, else a tmpfs. `size_bytes`: limit of `mount -o size=`, 0 for none or if the store
+    keeps it; checked when files are made, copied up or truncated, not at every write. `inodes_max`: 0: any number."""
 
     def __init__(
-        self, sb: CSuperblock, lower: LowerTree | None = None, type_name: str = "", size_bytes: int = 0
+        self,
+        sb: CSuperblock,
+        lower: LowerTree | None = None,
+        type_name: str = "",
+        size_bytes: int = 0,
+        inodes_max: int = 0,
     ) -> None:
         super().__init__(sb)
         self.lower = lower
         self.type_name = type_name or ("overlay" if lower else "tmpfs")
         self.magic = OVERLAYFS_MAGIC if lower else TMPFS_MAGIC
         self.size_bytes = size_bytes
+        self.inodes_max = inodes_max
+        self._inodes = 0  # at least as many as there are
 
     # ---- names ----
 
@@ -106,7 +114,7 @@ class TreeFileSystem(MemoryXattrs):
     # ---- making ----
 
     def create(self, directory: CDentry, name: bytes, mode: int, uid: int, gid: int) -> CDentry:
-        return self._add(directory, name, self._new_file(mode, uid, gid))
+        return self._add(directory, name, self.new_file(mode, uid, gid))
 
     def mkdir(self, directory: CDentry, name: bytes, mode: int, uid: int, gid: int) -> CDentry:
         made = self._add(directory, name, self.new_inode(mode, uid, gid))
@@ -131,12 +139,14 @@ class TreeFileSystem(MemoryXattrs):
         return self._add(directory, name, inode)
 
     def tmpfile(self, directory: CDentry, mode: int, uid: int, gid: int) -> CDentry:
-        inode = self._new_file(mode, uid, gid)
+        inode = self.new_file(mode, uid, gid)
         inode.nlink = 0
         return add_unhashed(directory, b"#%d" % inode.ino, inode)  # named as in Linux's /proc/self/fd
 
     def new_inode(self, mode: int, uid: int, gid: int) -> CInode:
-        """An inode of this file system's own; `mode` with the type."""
+        """An inode of this file system's own; `mode` with the type. ENOSPC: there are as many as may be."""
+        if self.inodes_max:
+            self._count_inode()
         inode = new_inode(self.sb, mode)
         inode.uid = uid
         inode.gid = gid
@@ -149,7 +159,14 @@ class TreeFileSystem(MemoryXattrs):
             inode.blocks = DIRECTORY_SIZE // 512
         return inode
 
-    def _new_file(self, mode: int, uid: int, gid: int) -> CInode:
+    def _count_inode(self) -> None:
+        if self._inodes >= self.inodes_max:
+            self._inodes = 1 + sum(1 for _ in self._all())
+            if self._inodes >= self.inodes_max:
+                raise ENOSPC("nr_inodes")
+        self._inodes += 1
+
+    def new_file(self, mode: int, uid: int, gid: int) -> CInode:
         self.check_space(BLOCK)
         inode = self.new_inode(mode, uid, gid)
         try:
@@ -320,14 +337,18 @@ class TreeFileSystem(MemoryXattrs):
     # ---- sizes ----
 
     def statfs(self) -> Statfs:
-        if self.size_bytes:
+        if self.sb.store >= 0:
+            host = os.fstatvfs(self.sb.store)
+            blocks, free = host.f_blocks, host.f_bfree
+        elif self.size_bytes:
             blocks = self.size_bytes // BLOCK
             free = max(0, blocks - self._used() // BLOCK)
         else:
             blocks = os.sysconf("SC_PHYS_PAGES") // 2  # as an unlimited tmpfs
             free = min(blocks, os.sysconf("SC_AVPHYS_PAGES"))
-        files = os.sysconf("SC_PHYS_PAGES") // 2
-        return Statfs(self.magic, blocks, free, files, max(0, files - self.sb.next_ino))
+        files = self.inodes_max or os.sysconf("SC_PHYS_PAGES") // 2
+        used = 1 + sum(1 for _ in self._all()) if self.inodes_max else self.sb.next_ino
+        return Statfs(self.magic, blocks, free, files, max(0, files - used))
 
     def check_space(self, wanted_bytes: int) -> None:
         """ENOSPC if a limited file system has no room for so much more."""
@@ -335,15 +356,17 @@ class TreeFileSystem(MemoryXattrs):
             raise ENOSPC("size limit")
 
     def _used(self) -> int:
-        total = 0
+        live = (child for child in self._all() if child.inode.flags & lib.INODE_LIVE)
+        return sum(os.fstat(content_fd(child.inode)).st_blocks * 512 for child in live)
+
+    def _all(self) -> Iterator[CDentry]:
+        """Every entry but the root."""
         pending = [self.sb.root]
         while pending:
             for child in children(pending.pop()):
                 if is_directory(child.inode.mode):
                     pending.append(child)
-                elif child.inode.flags & lib.INODE_LIVE:
-                    total += os.fstat(content_fd(child.inode)).st_blocks * 512
-        return total
+                yield child
 
     def lower_xattrs(self, dentry: CDentry) -> dict[bytes, bytes]:
         if self.lower is None or dentry.inode.flags & lib.INODE_UPPER:
@@ -359,16 +382,23 @@ def make_tree(
     size_bytes: int = 0,
     mode: int = 0o755,
     root_path: bytes = b"",
+    owner: tuple[int, int] = (0, 0),
+    root_type: int = S_IFDIR,
+    inodes_max: int = 0,
+    store: int = -1,
 ) -> TreeFileSystem:
-    """A new superblock with its file system and root directory.
+    """A new superblock with its file system and root directory (an empty file: `root_type`).
 
-    lower: an overlay on this tree of the gofer, from `root_path` in it on; else `mode` is the root's."""
-    if size_bytes:
+    lower: an overlay on this tree of the gofer, from `root_path` in it on; else `mode` and `owner` are the root's.
+    store: the descriptor of a host tmpfs of `size_bytes` for content, which then enforces the limit at every write."""
+    if (size_bytes and store < 0) or inodes_max:
         sb_flags |= lib.SB_LIMITED
     sb = lib.sb_new(lib.FS_TREE, sb_flags, -1 if lower is None else lower.number, dev)
-    tree = TreeFileSystem(sb, lower, type_name, size_bytes)
+    if store >= 0:
+        lib.content_use_store(sb, store)
+    tree = TreeFileSystem(sb, lower, type_name, 0 if store >= 0 else size_bytes, inodes_max)
     if lower is None:
-        root = tree.new_inode(S_IFDIR | mode, 0, 0)
+        root = (tree.new_file if root_type == S_IFREG else tree.new_inode)(root_type | mode, *owner)
         root.ino = 1
     else:
         root = new_lower_inode(sb, *lower.root(root_path))
