@@ -165,6 +165,7 @@ struct thread_group {
     uint64_t rlimit_cur[16], rlimit_max[16];
     int64_t  start_ns;      /* CLOCK_BOOTTIME */
     uint64_t exec_count;
+    uint32_t not_dumpable;  /* PR_SET_DUMPABLE 0; virtual */
     uint32_t python_id;     /* of its Python object; 0: none yet */
 };
 
@@ -224,6 +225,8 @@ struct task {
     uint64_t held_signals;  /* came while a call of ours ran in it: sent again afterwards; bit N-1: signal N */
     uint32_t was_interrupted; /* the engine ended its last trap with a restart code */
     uint32_t by_regs;       /* see inject.c */
+    uint32_t host_call;     /* see host_call.c */
+    int64_t  host_result;
     uint32_t mask_swap;     /* see mask_swap.c */
     uint32_t trap_exit;     /* ptrace platform: an interrupted trap runs to its exit stop */
     uint32_t pdeath_signal;
@@ -326,4 +329,5 @@ int  task_dequeue_signal(struct task *t, uint64_t mask, void *info); /* takes on
 void sentry_set_timer(int64_t deadline_ns);  /* calls sentry_on_timer at CLOCK_MONOTONIC deadline; 0: off */
 int  sentry_watch(int host_fd, uint32_t events); /* sentry_on_ready(fd, revents) for a host descriptor; events 0: stop */
 int  task_install_host(struct task *t, int host_fd, int fd); /* any host descriptor at any number (exec, ttys) */
+int  task_host_call(struct task *t, int32_t nr, const uint64_t *args); /* runs a call of ours in place of the trapped one, then resumes Python: 0 or -errno (host_call.c) */
 int64_t sentry_now_ns(void);            /* CLOCK_MONOTONIC */

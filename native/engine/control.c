@@ -30,8 +30,11 @@ static void fork_event(struct task *parent)
             flags = regs.rdi;
         struct task *child = task_of((int32_t)tid);
         task_inherit(child, parent, flags);
-        if (child->is_attached) /* it stopped before we heard of it: it was held */
+        host_call_born(child, parent);
+        if (child->is_attached) { /* it stopped before we heard of it: it was held */
+            host_call_first_stop(child);
             task_resume(child, PTRACE_CONT, 0);
+        }
     }
     task_resume(parent, PTRACE_CONT, 0);
 }
@@ -40,8 +43,10 @@ static void event_stop(struct task *t, int sig)
 {
     if (!t->is_attached) {
         t->is_attached = 1;
-        if (t->is_announced)
+        if (t->is_announced) {
+            host_call_first_stop(t);
             task_resume(t, PTRACE_CONT, 0);
+        }
         return; /* else held until its parent's event */
     }
     if (sig < 32 && BIT(sig) & GROUP_STOPS) {
@@ -133,8 +138,16 @@ static void kill_begin(struct task *t, struct user_regs_struct *regs)
     t->trap.nr = (int32_t)regs->orig_rax;
     uint64_t args[6] = {regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9};
     memcpy(t->trap.args, args, sizeof args);
+    memcpy(t->saved_regs, regs, sizeof *regs);
     int64_t error = hooks.kill_check(t);
-    if (error != 0) { /* refused, or done by the sentry itself (1) */
+    if (error == 2) { /* another call does it: Python has changed number and arguments */
+        regs->orig_rax = (unsigned long long)(int64_t)t->trap.nr;
+        regs->rdi = t->trap.args[0];
+        regs->rsi = t->trap.args[1];
+        regs->rdx = t->trap.args[2];
+        regs->r10 = t->trap.args[3];
+        task_set_regs(t, regs);
+    } else if (error != 0) { /* refused, or done by the sentry itself (1) */
         regs->orig_rax = (unsigned long long)-1;
         regs->rax = (unsigned long long)(error < 0 ? error : 0);
         task_set_regs(t, regs);
@@ -142,13 +155,29 @@ static void kill_begin(struct task *t, struct user_regs_struct *regs)
         return;
     }
     /* Signals reach others during the call: look at them when it is over. */
-    t->exit_stop = 1;
+    t->exit_stop = error == 2 ? 2 : 1;
     task_resume(t, PTRACE_SYSCALL, 0);
+}
+
+/* The program's registers are as they were, but for the result. */
+static void kill_put_back(struct task *t)
+{
+    struct user_regs_struct regs, before;
+    memcpy(&before, t->saved_regs, sizeof before);
+    if (task_regs(t, &regs))
+        return;
+    before.rax = regs.rax;
+    before.orig_rax = (unsigned long long)-1;
+    task_set_regs(t, &before);
 }
 
 static void seccomp_event(struct task *t)
 {
     struct user_regs_struct regs;
+    if (t->host_call) { /* ours */
+        task_resume(t, PTRACE_SYSCALL, 0);
+        return;
+    }
     if (task_regs(t, &regs))
         return;
     if (!trap_is_control((int32_t)regs.orig_rax)) {
@@ -203,8 +232,12 @@ void control_stop(struct task *t, int status)
         return;
     if (t->in_exec == 1)
         exec_exit_stop(t);
+    else if (host_call_exit_stop(t))
+        return;
     else if (!ptrace_trap_exit_stop(t)) {
         if (t->exit_stop) {
+            if (t->exit_stop == 2)
+                kill_put_back(t);
             t->exit_stop = 0;
             signals_changed(NULL);
         }

@@ -115,7 +115,13 @@ void control_stop(struct task *t, int status);
 #define ERESTARTNOINTR 513 /* of the host kernel, as those in sentry.h: always start over */
 
 /* ---- inject.c */
+bool inject_stop(struct task *t, struct user_regs_struct *regs); /* gives the trap up for a stop; false: it died */
 bool inject_answer(struct task *t, int64_t result); /* ends a trap that was given up for a stop; false: it was not */
+
+/* ---- host_call.c */
+bool host_call_exit_stop(struct task *t);   /* was it the exit of such a call? */
+void host_call_born(struct task *child, const struct task *parent);
+void host_call_first_stop(struct task *child);
 
 /* ---- mask_swap.c */
 void mask_swap_begin(struct task *t);       /* instead of platform->interrupt() */

@@ -25,8 +25,8 @@ int task_set_regs(struct task *t, const struct user_regs_struct *regs)
 
 void task_resume(struct task *t, int request, int sig)
 {
-    if (engine.trace && request == PTRACE_CONT)
-        request = PTRACE_SYSCALL; /* trace.c wants to see every call */
+    if ((engine.trace || t->host_call) && request == PTRACE_CONT)
+        request = PTRACE_SYSCALL; /* trace.c wants to see every call, host_call.c the end of its own */
     ptrace((enum __ptrace_request)request, t->tid, NULL, (void *)(intptr_t)sig);
 }
 

@@ -17,7 +17,7 @@
 #define RED_ZONE 128
 
 /* Out of the trap, into a stop with the registers of the call's return. */
-static bool stop_task(struct task *t, struct user_regs_struct *regs)
+bool inject_stop(struct task *t, struct user_regs_struct *regs)
 {
     if (t->by_regs || platform == &ptrace_platform)
         return task_regs(t, regs) == 0;
@@ -39,7 +39,7 @@ int task_dequeue_signal(struct task *t, uint64_t mask, void *info)
     struct user_regs_struct saved, regs;
     struct frame frame = {.set = mask}, kept;
     uint64_t all = ~0ULL, blocked;
-    if (!stop_task(t, &saved))
+    if (!inject_stop(t, &saved))
         return -ESRCH;
     bool is_entered = platform == &ptrace_platform && !t->by_regs;
     uint64_t at = (saved.rsp - RED_ZONE - sizeof frame) & ~15ULL;
@@ -91,7 +91,7 @@ bool inject_answer(struct task *t, int64_t result)
     t->by_regs = 0;
     t->state = TASK_RUNNING;
     memcpy(&regs, t->saved_regs, sizeof regs);
-    bool is_restart = result == -ERESTARTSYS || result == -ERESTARTNOHAND;
+    bool is_restart = result == -ERESTARTSYS || result == -ERESTARTNOINTR || result == -ERESTARTNOHAND;
     regs.orig_rax = is_restart ? (unsigned long long)(int64_t)t->trap.nr : (unsigned long long)-1;
     regs.rax = (unsigned long long)result;
     task_set_regs(t, &regs);

@@ -40,12 +40,39 @@ void notify_set_listener(int fd)
     ioctl(fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
 }
 
+static void send_response(struct task *t)
+{
+    response.r.id = t->trap.cookie;
+    t->state = TASK_RUNNING;
+    ioctl(engine.listener, SECCOMP_IOCTL_NOTIF_SEND, &response);
+}
+
+static void answer(struct task *t, int64_t result)
+{
+    response.r.flags = 0;
+    response.r.error = result < 0 && result >= -4095 ? (int32_t)result : 0;
+    response.r.val = response.r.error ? 0 : result;
+    send_response(t);
+}
+
+static void proceed(struct task *t)
+{
+    response.r.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+    response.r.error = 0;
+    response.r.val = 0;
+    send_response(t);
+}
+
 static void take(void)
 {
     struct task *t = task_find((int32_t)request.n.pid);
     if (!t)
         return;
     t->trap.cookie = request.n.id;
+    if (t->host_call) { /* ours: the trap under way is the one that it stands in for */
+        proceed(t);
+        return;
+    }
     t->trap.nr = request.n.data.nr;
     t->trap.ip = request.n.data.instruction_pointer;
     memcpy(t->trap.args, request.n.data.args, sizeof t->trap.args);
@@ -68,29 +95,6 @@ bool notify_receive_with(notify_receiver *receive, volatile int32_t *flag)
         return false;
     take();
     return true;
-}
-
-static void send_response(struct task *t)
-{
-    response.r.id = t->trap.cookie;
-    t->state = TASK_RUNNING;
-    ioctl(engine.listener, SECCOMP_IOCTL_NOTIF_SEND, &response);
-}
-
-static void answer(struct task *t, int64_t result)
-{
-    response.r.flags = 0;
-    response.r.error = result < 0 && result >= -4095 ? (int32_t)result : 0;
-    response.r.val = response.r.error ? 0 : result;
-    send_response(t);
-}
-
-static void proceed(struct task *t)
-{
-    response.r.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
-    response.r.error = 0;
-    response.r.val = 0;
-    send_response(t);
 }
 
 static void interrupt(struct task *t, int restart)

@@ -79,6 +79,7 @@ struct thread_group *group_new(int32_t tgid, struct thread_group *parent)
         memcpy(g->rlimit_cur, parent->rlimit_cur, sizeof g->rlimit_cur);
         memcpy(g->rlimit_max, parent->rlimit_max, sizeof g->rlimit_max);
         g->exe = parent->exe;
+        g->not_dumpable = parent->not_dumpable;
         if (g->exe)
             dentry_ref(g->exe);
     }

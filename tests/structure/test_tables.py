@@ -152,7 +152,7 @@ BY_HAND = [
     ("setitimer", (0, 1, 1, 0, 0, 0), "TRAP"),  # ITIMER_REAL
     ("setitimer", (2, 1, 1, 0, 0, 0), "ALLOW"),  # ITIMER_PROF
     ("waitid", (1, 5, 0, 4, 0, 0), "ALLOW"),
-    ("waitid", (3, 5, 0, 4, 0, 0), "EINVAL"),  # P_PIDFD takes a host descriptor
+    ("waitid", (3, 5, 0, 4, 0, 0), "TRAP"),  # P_PIDFD names a descriptor
     ("clock_gettime", (1, 0, 0, 0, 0, 0), "ALLOW"),
     ("clock_gettime", (0xFFFF_FFFB, 0, 0, 0, 0, 0), "TRAP"),  # a descriptor's clock: ((~0 << 3) | 3)
     ("sched_setaffinity", (0, 8, 0, 0, 0, 0), "ALLOW"),
@@ -213,8 +213,8 @@ def test_filter_is_well_formed(variant: str) -> None:
 def test_kernel_accepts_the_filter_and_agrees() -> None:
     """In a child without listener or tracer USER_NOTIF and TRACE answer ENOSYS; ERRNO and ALLOW do what they say."""
     calls = [("getpid", 0), ("bpf", errno.EPERM), ("getuid", errno.ENOSYS), ("kill", errno.ENOSYS)]
-    calls += [("waitid", errno.EINVAL), ("perf_event_open", errno.EACCES)]
-    args = {"waitid": (3, 0, 0, 4, 0)}
+    calls += [("get_robust_list", errno.EPERM), ("perf_event_open", errno.EACCES)]
+    args = {"get_robust_list": (1, 0, 0, 0, 0)}
     packed = b"".join(struct.pack("<HBBI", *instruction) for instruction in PROGRAMS["notify"])
     array = ctypes.create_string_buffer(packed)
     program = struct.pack("<H6xQ", len(packed) // 8, ctypes.addressof(array))

@@ -298,10 +298,11 @@ def at_exec(cred: CCredentials, euid: int, egid: int) -> Changes:
     }
 
 
-def may_inspect(cred: CCredentials, other: CCredentials) -> bool:
+def may_inspect(cred: CCredentials, other: CCredentials, by_real_ids: bool = False) -> bool:
     """PTRACE_MODE_READ: whose limits, maps and links a task may look at. CAP_SYS_PTRACE, or the same ids throughout and
-    no capability that one lacks."""
+    no capability that one lacks. By its file system ids (/proc), or by its real ones (system calls)."""
     if is_capable(cred, CAP_SYS_PTRACE):
         return True
-    same = cred.fsuid == other.uid == other.euid == other.suid and cred.fsgid == other.gid == other.egid == other.sgid
+    uid, gid = (cred.uid, cred.gid) if by_real_ids else (cred.fsuid, cred.fsgid)
+    same = uid == other.uid == other.euid == other.suid and gid == other.gid == other.egid == other.sgid
     return same and not other.cap_permitted & ~cred.cap_permitted

@@ -5,7 +5,10 @@ Delivery, handlers and masks are the host kernel's; native/engine/signals.c ends
 
 from __future__ import annotations
 
+from struct import Struct
+
 from pysentry.abi.errno import LinuxError
+from pysentry.kernel.pidfd import pidfd_of
 from pysentry.kernel.report import internal_error
 from pysentry.kernel.task import find_by_pid
 from pysentry.platform.native import ffi, lib
@@ -24,9 +27,11 @@ on_signals_changed: list[Callable[[], None]] = []
 SIGKILL, SIGSTOP, SIGCONT = 9, 19, 18
 NR_KILL, NR_TKILL, NR_TGKILL = 62, 200, 234
 NR_RT_SIGQUEUEINFO, NR_RT_TGSIGQUEUEINFO, NR_PIDFD_SEND_SIGNAL = 129, 297, 424
-EPERM, ESRCH, EINVAL, EBADF, ENOSYS = 1, 3, 22, 9, 38
+EPERM, ESRCH, EINVAL = 1, 3, 22
 CAP_KILL = 5
-HOST_DOES_IT, DONE = 0, 1
+_SI_TKILL = -6
+_SIGINFO_HEAD = Struct("=iii")  # si_signo, si_errno, si_code
+HOST_DOES_IT, DONE, HOST_DOES_THIS = 0, 1, 2
 
 
 def kill_check(task: Task) -> int:
@@ -44,7 +49,7 @@ def _kill_check(task: Task) -> int:
     args = task.c.trap.args
     nr = task.c.trap.nr
     if nr == NR_PIDFD_SEND_SIGNAL:
-        return -ENOSYS
+        return _by_pidfd(task, args)
     target = _int32(args[0])
     number = _int32(args[2] if nr in (NR_TGKILL, NR_RT_TGSIGQUEUEINFO) else args[1])
     if number == SIGKILL and target == 1 and nr in (NR_KILL, NR_RT_SIGQUEUEINFO):
@@ -60,6 +65,34 @@ def _kill_check(task: Task) -> int:
     if other is not None and not may_signal(task, other, number):
         return -EPERM
     return HOST_DOES_IT
+
+
+def _by_pidfd(task: Task, args: Any) -> int:
+    """pidfd_send_signal(2) as the kill(2) or rt_sigqueueinfo(2) that the host can do."""
+    fd, number, info, flags = _int32(args[0]), _int32(args[1]), int(args[2]), args[3] & 0xFFFFFFFF
+    if flags:
+        return -EINVAL
+    target = pidfd_of(task, fd)
+    code = 0
+    if info:
+        signo, _, code = task.memory.read_struct(info, _SIGINFO_HEAD)
+        if signo != number:
+            return -EINVAL
+    if target.is_reaped():
+        return -ESRCH
+    leader = lib.task_find(target.tgid) if target.group is not None else ffi.NULL
+    is_own = target.group is task.group
+    if leader != ffi.NULL and not may_signal(task, leader, number):
+        return -EPERM
+    if info and not is_own and (code >= 0 or code == _SI_TKILL):
+        return -EPERM
+    trap = task.c.trap
+    if target.pid == 1 and number == SIGKILL:
+        lib.group_kill(leader.group, SIGKILL)
+        return DONE
+    trap.nr = NR_RT_SIGQUEUEINFO if info else NR_KILL
+    args[0], args[1], args[2], args[3] = target.pid, number & 0xFFFFFFFF, info, 0
+    return HOST_DOES_THIS
 
 
 def _group_check(task: Task, target: int, number: int) -> int:

@@ -7,6 +7,7 @@ spurious: whoever waits looks again.
 
 from __future__ import annotations
 
+from pysentry.abi.errno import from_errno
 from pysentry.kernel.report import internal_error
 from pysentry.platform.native import ffi, lib
 
@@ -37,6 +38,35 @@ class _Park:
 
     def __await__(self) -> Generator[_Park, int, int]:
         return (yield self)
+
+
+class _HostCall:
+    """What a coroutine yields to have its task run a call on the host; the reason sent back is of no interest."""
+
+    __slots__ = ("args", "nr")
+
+    def __init__(self, nr: int, args: Sequence[int]) -> None:
+        self.nr = nr
+        self.args = args
+
+    def __await__(self) -> Generator[_HostCall, int, int]:
+        return (yield self)
+
+
+async def host_call(task: Task, nr: int, *args: int) -> int:
+    """The task itself makes this call on the host, in place of the one that it waits in; its result.
+
+    Costs several stops. Raises the call's errno; a signal that interrupts it ends the handler, and the program's own
+    call starts over or ends as the host says. The call must be one that the workload may make by itself, or one
+    that only takes a descriptor which the sentry has put there.
+    """
+    reason = await _HostCall(nr, args)
+    if reason == INTERRUPTED:
+        raise Interrupted
+    result = int(task.c.host_result)
+    if -4096 < result < 0:
+        raise from_errno(-result)
+    return result
 
 
 async def wait_ready(
@@ -85,7 +115,7 @@ async def wait_event(task: Task, queue: WaitQueue, deadline_ns: int | None = Non
         queue._tasks.remove(task)
 
 
-def drive(task: Task, coroutine: Coroutine[_Park, int, int], reason: int | None = None) -> int:
+def drive(task: Task, coroutine: Coroutine[_Park | _HostCall, int, int], reason: int | None = None) -> int:
     """Runs a handler's coroutine up to its result or its next wait (SENTRY_PARKED)."""
     send: Any = coroutine.send
     while True:
@@ -98,6 +128,13 @@ def drive(task: Task, coroutine: Coroutine[_Park, int, int], reason: int | None 
             task.pending = None
             raise
         task.pending = coroutine
+        if park.__class__ is _HostCall:
+            padded = [value & 0xFFFFFFFFFFFFFFFF for value in park.args] + [0] * (6 - len(park.args))
+            error = lib.task_host_call(task.c, park.nr, padded)
+            if error == 0:
+                return SENTRY_PARKED
+            reason = INTERRUPTED  # it died
+            continue
         count = len(park.wants)
         descs = ffi.new("struct description *[]", [desc for desc, _ in park.wants])
         events = ffi.new("uint32_t[]", [mask for _, mask in park.wants])

@@ -124,6 +124,7 @@ class CThreadGroup(Protocol):
     rlimit_max: list[int]
     start_ns: int
     exec_count: int
+    not_dumpable: int
     python_id: int
 
 
@@ -161,6 +162,7 @@ class CTask(Protocol):
     wait_mask_addr: int
     all_next: CTask
     pdeath_signal: int
+    host_result: int
     comm: Any
     is_waiting: int
     group_stopped: int

@@ -52,6 +52,10 @@ def _d_i32_i32_u64_u32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> 
     return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, (a1 & 0xffffffff ^ 0x80000000) - 0x80000000, a2, a3 & 0xffffffff)
 
 
+def _d_i32_i32_u64_u32_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, (a1 & 0xffffffff ^ 0x80000000) - 0x80000000, a2, a3 & 0xffffffff, a4)
+
+
 def _d_i32_i32_u64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
     return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, (a1 & 0xffffffff ^ 0x80000000) - 0x80000000, a2, a3)
 
@@ -422,6 +426,7 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     233: _d_i32_i32_i32_u64,  # epoll_ctl(epfd, op, fd, event)
     234: _d_i32_i32_i32,  # tgkill(tgid, tid, sig)
     235: _d_u64_u64,  # utimes(path, times)
+    247: _d_i32_i32_u64_u32_u64,  # waitid(which, pid, infop, options, rusage)
     252: _d_i32_i32,  # ioprio_get(which, who)
     253: _d,  # inotify_init()
     254: _d_i32_u64_u32,  # inotify_add_watch(fd, path, mask)
@@ -477,8 +482,10 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     328: _d_i32_u64_u64_i64_u64_u32,  # pwritev2(fd, iov, iovcnt, pos_l, pos_h, flags)
     332: _d_i32_u64_u32_u32_u64,  # statx(dfd, path, flags, mask, statxbuf)
     424: _d_i32_i32_u64_u32,  # pidfd_send_signal(pidfd, sig, info, flags)
+    434: _d_i32_u32,  # pidfd_open(pid, flags)
     436: _d_u32_u32_u32,  # close_range(first, last, flags)
     437: _d_i32_u64_u64_u64,  # openat2(dfd, path, how, size)
+    438: _d_i32_i32_u32,  # pidfd_getfd(pidfd, targetfd, flags)
     439: _d_i32_u64_u32_u32,  # faccessat2(dfd, path, mode, flags)
     441: _d_i32_u64_i32_u64_u64_u64,  # epoll_pwait2(epfd, events, maxevents, timeout, sigmask, sigsetsize)
     452: _d_i32_u64_u16_u32,  # fchmodat2(dfd, path, mode, flags)

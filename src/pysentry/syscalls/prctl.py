@@ -69,20 +69,20 @@ def _get_name(task: Task, args: Args) -> int:
 
 
 def _after_exec(task: Task) -> None:
-    task.group.state.pop("dumpable", None)
+    task.c.group.not_dumpable = 0
 
 
 kernel_exec.on_exec.append(_after_exec)
 
 
 def _get_dumpable(task: Task, args: Args) -> int:
-    return int(task.group.state.get("dumpable", 1))
+    return int(not task.c.group.not_dumpable)
 
 
 def _set_dumpable(task: Task, args: Args) -> int:
     if args[0] not in (0, 1):
         raise EINVAL("PR_SET_DUMPABLE")
-    task.group.state["dumpable"] = args[0]
+    task.c.group.not_dumpable = int(not args[0])
     return 0
 
 

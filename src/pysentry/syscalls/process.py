@@ -1,11 +1,16 @@
-"""Processes: clone flags that no filter lets through, unshare(2), personality(2); prctl.py is of this family too.
+"""Processes: clone flags that no filter lets through, pidfds, unshare(2), personality(2); prctl.py belongs here too.
 
 Forks and exits are the host's."""
 
 from __future__ import annotations
 
-from pysentry.abi.errno import EINVAL, EPERM
-from pysentry.platform.native import lib
+from struct import Struct
+
+from pysentry.abi.errno import EAGAIN, ECHILD, EINVAL, EPERM
+from pysentry.abi.syscall_nr import NR_CLONE, NR_WAITID
+from pysentry.kernel.pidfd import Pidfd, pidfd_of, take_descriptor
+from pysentry.kernel.wait import host_call
+from pysentry.platform.native import ffi, lib
 from pysentry.syscalls import prctl  # noqa: F401 - of this family; registers itself
 from pysentry.syscalls.registry import CONTINUE, syscall
 
@@ -16,19 +21,79 @@ if TYPE_CHECKING:
 
 CLONE_VM, CLONE_FS, CLONE_FILES, CLONE_SIGHAND = 0x100, 0x200, 0x400, 0x800
 CLONE_THREAD, CLONE_SYSVSEM = 0x10000, 0x40000
+CLONE_PIDFD, CLONE_PTRACE, CLONE_PARENT = 0x1000, 0x2000, 0x8000
+CLONE_PARENT_SETTID, CLONE_DETACHED, CLONE_UNTRACED = 0x100000, 0x400000, 0x800000
 # NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET; unshare(2) also has NEWTIME
 _NEW_NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 _CLONE_NEWTIME = 0x80
+_PIDFD_NONBLOCK = 0o4000
+_P_PID, _P_PIDFD = 1, 3
+_WNOHANG = 1
+_WAIT_EVENTS = 0xE  # WSTOPPED, WEXITED, WCONTINUED
+_WAIT_OPTIONS = _WNOHANG | _WAIT_EVENTS | 0x01000000 | 0xE0000000  # WNOWAIT, __WNOTHREAD, __WALL, __WCLONE
+_INT = Struct("=i")
 _ADDR_NO_RANDOMIZE, _QUERY_PERSONALITY = 0x0040000, 0xFFFFFFFF
 
 
 @syscall
-def clone(task: Task, flags: int, stack: UserAddr, parent_tid: UserAddr, child_tid: UserAddr, tls: int) -> int:
-    """Only what the filter refused comes here: new namespaces (EPERM, as without CAP_SYS_ADMIN), pidfds, CLONE_PARENT,
-    ptrace relations (EINVAL)."""
+async def clone(
+    task: Task, flags: int, stack: UserAddr, parent_tid: UserAddr, child_tid: UserAddr, tls: int
+) -> int:
+    """Only what the filter refused comes here: new namespaces (EPERM, as without CAP_SYS_ADMIN), pidfds, CLONE_PARENT.
+    CLONE_PTRACE and CLONE_UNTRACED say nothing where nobody traces: they do not reach the host, which has a tracer."""
     if flags & _NEW_NAMESPACES:
         raise EPERM("namespaces")
-    raise EINVAL(f"clone flags {flags:#x}")
+    if flags & CLONE_PARENT and task.c.group.parent == ffi.NULL:
+        raise EINVAL("CLONE_PARENT of the first process")
+    arguments = flags & ~(CLONE_PTRACE | CLONE_UNTRACED | CLONE_PIDFD), stack, parent_tid, child_tid, tls
+    if not flags & CLONE_PIDFD:
+        return await host_call(task, NR_CLONE, *arguments)
+    if flags & (CLONE_THREAD | CLONE_DETACHED | CLONE_PARENT_SETTID):
+        raise EINVAL("with CLONE_PIDFD")
+    with task.fd_table.reserve(1, cloexec=True) as slots:
+        number = _INT.pack(slots.fds[0])
+        # The copy of the memory that a forked child gets is from before.
+        task.memory.write(parent_tid, number if flags & CLONE_VM else task.memory.read(parent_tid, _INT.size))
+        pid = await host_call(task, NR_CLONE, *arguments)
+        slots.install(Pidfd.open(pid, 0).c)
+        if not flags & CLONE_VM:
+            task.memory.write(parent_tid, number)
+    return pid
+
+
+# ---- pidfds
+
+
+@syscall
+def pidfd_open(task: Task, pid: int, flags: int) -> int:
+    """PIDFD_THREAD answers EINVAL, as before Linux 6.9."""
+    if flags & ~_PIDFD_NONBLOCK or pid <= 0:
+        raise EINVAL("flags or pid")
+    return task.fd_table.alloc(Pidfd.open(pid, flags & _PIDFD_NONBLOCK).c, cloexec=True)
+
+
+@syscall
+def pidfd_getfd(task: Task, pidfd: int, targetfd: int, flags: int) -> int:
+    if flags:
+        raise EINVAL("flags")
+    return task.fd_table.alloc(take_descriptor(task, pidfd_of(task, pidfd), targetfd), cloexec=True)
+
+
+@syscall
+async def waitid(task: Task, which: int, pid: int, infop: UserAddr, options: int, rusage: UserAddr) -> int:
+    """P_PIDFD; the host has answered the others. A pidfd that is O_NONBLOCK waits for no exit: EAGAIN."""
+    if which != _P_PIDFD or options & ~_WAIT_OPTIONS or not options & _WAIT_EVENTS or pid < 0:
+        raise EINVAL("waitid")
+    target = pidfd_of(task, pid)
+    if target.is_reaped():
+        raise ECHILD("waited for already")
+    is_quick = target.is_nonblocking and not options & _WNOHANG
+    if is_quick:
+        options |= _WNOHANG
+    result = await host_call(task, NR_WAITID, _P_PID, target.pid, infop, options, rusage)
+    if is_quick and target.group is not None:
+        raise EAGAIN("O_NONBLOCK")
+    return result
 
 
 @syscall

@@ -94,6 +94,7 @@ _PWRITEV2_FLAGS_BITS: Values = (('RWF_HIPRI', 1), ('RWF_DSYNC', 2), ('RWF_SYNC',
 _STATX_FLAGS_BITS: Values = (('AT_SYMLINK_NOFOLLOW', 256), ('AT_NO_AUTOMOUNT', 2048), ('AT_EMPTY_PATH', 4096), ('AT_STATX_FORCE_SYNC', 8192), ('AT_STATX_DONT_SYNC', 16384), ('AT_EACCESS', 512), ('AT_REMOVEDIR', 512), ('AT_SYMLINK_FOLLOW', 1024))
 _STATX_MASK: Values = (('STATX_TYPE', 1), ('STATX_MODE', 2), ('STATX_NLINK', 4), ('STATX_UID', 8), ('STATX_GID', 16), ('STATX_ATIME', 32), ('STATX_MTIME', 64), ('STATX_CTIME', 128), ('STATX_INO', 256), ('STATX_SIZE', 512), ('STATX_BLOCKS', 1024), ('STATX_BTIME', 2048), ('STATX_MNT_ID', 4096), ('STATX_DIOALIGN', 8192), ('STATX_MNT_ID_UNIQUE', 16384), ('STATX_SUBVOL', 32768), ('STATX_WRITE_ATOMIC', 65536), ('STATX_DIO_READ_ALIGN', 131072))
 _RSEQ_FLAGS_BITS: Values = (('RSEQ_FLAG_UNREGISTER', 1),)
+_PIDFD_OPEN_FLAGS_BITS: Values = (('O_NONBLOCK', 2048), ('O_CREAT', 64), ('O_EXCL', 128), ('O_NOCTTY', 256), ('O_TRUNC', 512), ('O_APPEND', 1024), ('O_DSYNC', 4096), ('O_ASYNC', 8192), ('O_DIRECT', 16384), ('O_LARGEFILE', 32768), ('O_DIRECTORY', 65536), ('O_NOFOLLOW', 131072), ('O_NOATIME', 262144), ('O_CLOEXEC', 524288), ('O_SYNC', 1052672), ('O_PATH', 2097152), ('O_TMPFILE', 4259840))
 _CLOSE_RANGE_FLAGS: Values = (('CLOSE_RANGE_UNSHARE', 2), ('CLOSE_RANGE_CLOEXEC', 4))
 _FACCESSAT2_FLAGS_BITS: Values = (('AT_EACCESS', 512), ('AT_SYMLINK_NOFOLLOW', 256), ('AT_EMPTY_PATH', 4096), ('AT_SYMLINK_FOLLOW', 1024), ('AT_NO_AUTOMOUNT', 2048), ('AT_STATX_FORCE_SYNC', 8192), ('AT_STATX_DONT_SYNC', 16384))
 _FUTEX2_FLAGS: Values = (('FUTEX2_SIZE_U32', 2), ('FUTEX2_NUMA', 4), ('FUTEX2_PRIVATE', 128))
@@ -446,7 +447,7 @@ FORMATS: dict[int, Format] = {
     431: ('fsconfig', 'int', (('fd', 'fd', '', '', (), ()), ('cmd', 'int', '', '', (), ()), ('key', 'str', 'in', '', (), ()), ('value', 'ptr', 'in', '', (), ()), ('aux', 'int', '', '', (), ()),)),
     432: ('fsmount', 'int', (('fs_fd', 'fd', '', '', (), ()), ('flags', 'hex', '', '', (), ()), ('attr_flags', 'hex', '', '', (), ()),)),
     433: ('fspick', 'int', (('dfd', 'dirfd', '', '', (), ()), ('path', 'path', 'in', '', (), ()), ('flags', 'hex', '', '', (), ()),)),
-    434: ('pidfd_open', 'int', (('pid', 'int', '', '', (), ()), ('flags', 'int', '', '', (), ()),)),
+    434: ('pidfd_open', 'int', (('pid', 'int', '', '', (), ()), ('flags', 'flags', '', '', (), _PIDFD_OPEN_FLAGS_BITS),)),
     435: ('clone3', 'int', (('uargs', 'ptr', 'inout', 'clone_args', (), ()), ('size', 'int', '', '', (), ()),)),
     436: ('close_range', 'int', (('first', 'int', '', '', (), ()), ('last', 'int', '', '', (), ()), ('flags', 'flags', '', '', (), _CLOSE_RANGE_FLAGS),)),
     437: ('openat2', 'int', (('dfd', 'dirfd', '', '', (), ()), ('path', 'path', 'in', '', (), ()), ('how', 'ptr', 'in', 'open_how', (), ()), ('size', 'int', '', '', (), ()),)),

@@ -6,6 +6,8 @@ import os
 
 from pysentry.abi.errno import ENOENT, ESRCH
 from pysentry.abi.stat import S_IFLNK, S_IFREG
+from pysentry.kernel.description import description_of
+from pysentry.kernel.pidfd import Pidfd
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs.dentry import path_of
 from pysentry.vfs.filesystems.generated import Directory, Node
@@ -145,7 +147,9 @@ def fd_info(subject: Subject, fd: int) -> bytes:
     c = slot.desc
     flags = c.open_flags | (O_CLOEXEC if slot.cloexec else 0)
     mount = c.dentry.sb.id if c.dentry != ffi.NULL else 15
-    return b"pos:\t%d\nflags:\t0%o\nmnt_id:\t%d\nino:\t%d\n" % (_position(c), flags, mount, _inode_number(c))
+    lines = b"pos:\t%d\nflags:\t0%o\nmnt_id:\t%d\nino:\t%d\n" % (_position(c), flags, mount, _inode_number(c))
+    described = description_of(c)
+    return lines + described.info() if isinstance(described, Pidfd) else lines
 
 
 def _inode_number(c: CDescription) -> int:

@@ -74,7 +74,7 @@ class Subject:
             c = self.c
         except ESRCH:
             return 0, 0
-        if not group_of(c.group).state.get("dumpable", 1):
+        if c.group.not_dumpable:
             return 0, 0
         return c.cred.euid, c.cred.egid
 
@@ -85,7 +85,7 @@ class Subject:
             return
         if not may_inspect(reader.cred, c.cred):
             raise EACCES("another user's process")
-        if not group_of(c.group).state.get("dumpable", 1) and not reader.has_cap(CAP_SYS_PTRACE):
+        if c.group.not_dumpable and not reader.has_cap(CAP_SYS_PTRACE):
             raise EACCES("not dumpable")
 
 
