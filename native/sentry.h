@@ -217,7 +217,7 @@ struct task {
     /* ptrace */
     uint32_t is_attached;   /* first stop seen */
     uint32_t is_announced;  /* its parent's fork event was handled */
-    uint32_t in_exec;       /* 1: execveat of the stub under way, 2: stub runs, waits for its list */
+    uint32_t in_exec;       /* 1: execveat of the stub under way, 2: stub runs, waits for its list, 3: it maps, 4: the seed, 5: its child */
     uint32_t exit_stop;     /* 1: a control call runs to its exit stop */
     uint32_t group_stopped;
     uint32_t exit_deferred; /* it died while a call of ours ran in it (control_wait_stop) */
@@ -327,6 +327,7 @@ void signals_changed(struct thread_group *g); /* somebody may have sent it a sig
 int  task_is_stopped(struct task *t);    /* by job control, also where its stop has not been handled yet */
 int  task_dequeue_signal(struct task *t, uint64_t mask, void *info); /* takes one pending signal of the mask (bit N-1: signal N): its number and siginfo_t (128 bytes), -EAGAIN: none */
 void sentry_set_timer(int64_t deadline_ns);  /* calls sentry_on_timer at CLOCK_MONOTONIC deadline; 0: off */
+int  sentry_watch_quietly(int host_fd, uint32_t events); /* the same, for a socket that seldom speaks and says so by SIGIO: traps stay fast meanwhile */
 int  sentry_watch(int host_fd, uint32_t events); /* sentry_on_ready(fd, revents) for a host descriptor; events 0: stop */
 int  task_install_host(struct task *t, int host_fd, int fd); /* any host descriptor at any number (exec, ttys) */
 int  task_host_call(struct task *t, int32_t nr, const uint64_t *args); /* runs a call of ours in place of the trapped one, then resumes Python: 0 or -errno (host_call.c) */

@@ -29,7 +29,10 @@ static void fork_event(struct task *parent)
         if (regs.orig_rax == SYS_clone)
             flags = regs.rdi;
         struct task *child = task_of((int32_t)tid);
-        task_inherit(child, parent, flags);
+        if (parent == engine.seed)
+            seed_fork_event(child);
+        else
+            task_inherit(child, parent, flags);
         host_call_born(child, parent);
         if (child->is_attached) { /* it stopped before we heard of it: it was held */
             host_call_first_stop(child);
@@ -199,7 +202,9 @@ static void seccomp_event(struct task *t)
         memcpy(t->trap.args, args, sizeof args);
         hooks.trace(t, SENTRY_TRACE_ENTER, 0, 3);
     }
-    if (regs.orig_rax == SYS_execve || regs.orig_rax == SYS_execveat)
+    if (t == engine.seed)
+        seed_first_exec(t, &regs);
+    else if (regs.orig_rax == SYS_execve || regs.orig_rax == SYS_execveat)
         exec_begin(t, &regs);
     else
         kill_begin(t, &regs);

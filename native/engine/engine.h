@@ -50,6 +50,7 @@ extern struct engine {
     int exit_status;       /* wait status of pid 1 */
     int init_signal;       /* the signal that ended pid 1, where the host would have ignored it */
     struct task *init;
+    struct task *seed;     /* what new programs are forked from; NULL: this sandbox starts only one */
     uint32_t parked;       /* tasks in a wait */
 } engine;
 
@@ -135,6 +136,11 @@ bool ptrace_trap_exit_stop(struct task *t); /* was it ours? */
 /* ---- trace.c */
 bool trace_entry_stop(struct task *t);      /* was it one? An exit stop is told, and left to others */
 
+/* ---- seed.c */
+bool seed_trap(struct task *t);             /* a call of the stub as seed, or of its newborn child; false: it is neither */
+void seed_fork_event(struct task *child);
+void seed_first_exec(struct task *t, struct user_regs_struct *regs); /* of the seed itself */
+
 /* ---- exec.c */
 void exec_begin(struct task *t, struct user_regs_struct *regs);
 void exec_exit_stop(struct task *t);        /* the host refused it */
@@ -152,6 +158,7 @@ struct python_hooks {
     int64_t (*exec_load)(struct task *t);      /* the stub's stack pointer, or -errno: kill */
     void (*exec_done)(struct task *t, int result);
     int64_t (*kill_check)(struct task *t);     /* 0 or -errno */
+    int64_t (*birth)(struct task *t, int moment); /* BIRTH_*: 0, -errno: it must die, or SENTRY_PARKED */
     void (*task_exit)(struct task *t);
     void (*fd_closed)(struct task *t, struct description *d);
     void (*description_gone)(uint64_t id);

@@ -93,6 +93,10 @@ void exec_event(struct task *t)
         t = caller;
     }
     t->in_exec = 2;
+    if (t == engine.seed) {
+        task_resume(t, PTRACE_CONT, 0);
+        return;
+    }
     t->group->exec_count++;
     sentry_stats.execs++;
     fd_close_on_exec(t);

@@ -21,6 +21,8 @@
 #include <unistd.h>
 #include "engine.h"
 
+extern sigset_t sandbox_listened; /* sandbox/signals.c */
+
 #define WARM_AFTER 64 /* traps in a row with nothing else to wait for: changing the signal mask costs, too */
 
 static volatile int32_t was_signalled; /* read by hot_receive */
@@ -67,20 +69,15 @@ static void on_signal(int sig, siginfo_t *info, void *context)
     errno = saved;
 }
 
-/* The signals that signalfds wait for are those blocked now; SIGTTOU and the like stay blocked and unread. */
+/* SIGTTOU stays blocked: it must not reach us while we set a terminal's modes. */
 static void prepare(void)
 {
-    static const int listened[] = {SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGCONT, SIGTSTP, SIGWINCH};
-    sigset_t blocked;
     struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
     sigfillset(&action.sa_mask);
-    sigprocmask(SIG_SETMASK, NULL, &blocked);
-    sigemptyset(&ours);
+    ours = sandbox_listened;
     sigaddset(&ours, SIGCHLD);
-    for (size_t i = 0; i < sizeof listened / sizeof listened[0]; i++)
-        if (sigismember(&blocked, listened[i]))
-            sigaddset(&ours, listened[i]);
-    for (int sig = 1; sig < SIGRTMIN; sig++)
+    sigdelset(&ours, SIGTTOU);
+    for (int sig = 1; sig <= SIGRTMAX; sig++)
         if (sigismember(&ours, sig) == 1)
             sigaction(sig, &action, NULL);
     is_prepared = true;

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -38,6 +39,15 @@ static int epoll_set(int fd, uint32_t events, uint64_t data)
 }
 
 static uint32_t watched; /* by Python */
+
+int sentry_watch_quietly(int host_fd, uint32_t events)
+{
+    int error = epoll_set(host_fd, events, (uint64_t)host_fd << 3 | TAG_PYTHON);
+    if (error || !events)
+        return error;
+    int flags = fcntl(host_fd, F_GETFL);
+    return fcntl(host_fd, F_SETOWN, getpid()) || fcntl(host_fd, F_SETFL, flags | O_ASYNC) ? -errno : 0;
+}
 
 int sentry_watch(int host_fd, uint32_t events)
 {
@@ -179,6 +189,9 @@ void engine_end(void)
     if (engine.init)
         kill(engine.init->tid, SIGKILL); /* pid 1: the host kernel ends its whole namespace */
     while (task_first()) {
+        /* The seed last: it is the parent of pid 1, and others' orphans are our caller's to reap. */
+        if (engine.seed && task_first() == engine.seed && !engine.seed->all_next)
+            kill(engine.seed->tid, SIGKILL);
         int32_t tid = waitpid(-1, &status, __WALL);
         if (tid < 0 && errno == EINTR)
             continue;

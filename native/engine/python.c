@@ -61,6 +61,14 @@ int engine_exit_status(void)
     return engine.exit_status;
 }
 
+void engine_end_init(int sig)
+{
+    if (!engine.init)
+        return;
+    engine.init_signal = sig;
+    group_kill(engine.init->group, SIGKILL);
+}
+
 int engine_init_signal(void)
 {
     return engine.init_signal;

@@ -10,11 +10,18 @@ int  engine_open(int proc_fd, int gofer_fd);               /* epoll set, SIGCHLD
 struct task *engine_spawn(char *path, char **argv, char **envp, int stub_fd, int tty_fd, uint64_t max_tasks, int is_ptrace, int *error);
 const char *engine_failed_step(void);
 int  engine_stub_fd(void);                                 /* sealed memfd with the exec stub */
+int  engine_spawn_seed(int stub_fd, uint64_t max_tasks, int is_ptrace); /* instead of engine_spawn: programs are born of it */
+void engine_bear(void);                                    /* one more birth is wanted: sentry_birth(BIRTH_FORKED) will come */
+void engine_birth_go_on(struct task *t);                   /* one that answered SENTRY_PARKED */
+#define BIRTH_FORKED 0 /* give it identity, descriptors, places */
+#define BIRTH_BORN   1 /* write struct birth into its list (trap.args[0]) */
+#define BIRTH_FILL   2 /* write its strings into the buffer (trap.args[0]) */
 void engine_start(void);                                   /* lets pid 1 execute */
 int  engine_run(void);                                     /* 0: pid 1 ended; -ECONNRESET: the gofer did; 1: engine_stop() */
 void engine_stop(void);
 void engine_end(void);                                     /* kills and reaps everything */
 int  engine_exit_status(void);                             /* wait status of pid 1 */
+void engine_end_init(int sig);                             /* pid 1 is to end as if by sig, where the host would spare it */
 int  engine_init_signal(void);                             /* the signal that ended pid 1 by our hand; 0: none */
 void engine_set_fast_path(int is_on);
 void engine_set_keep_init(int is_kept);

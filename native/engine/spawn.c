@@ -53,7 +53,7 @@ struct spawn_args {
     char *path, **argv, **envp;
     int stub_fd, channel_fd, tty_fd;
     uint64_t max_tasks; /* 0: no limit of our own */
-    bool is_ptrace;
+    bool is_ptrace, is_seed;
     sigset_t mask; /* the program's: what our caller had */
 };
 
@@ -129,7 +129,7 @@ static void reset_signals(const sigset_t *mask)
 
 static int session(const struct spawn_args *a)
 {
-    if (setsid() < 0)
+    if (setsid() < 0 || (a->is_seed && unshare(CLONE_NEWPID)))
         return -errno;
     if (a->tty_fd >= 0 && ioctl(a->tty_fd, TIOCSCTTY, 0))
         return -errno;
@@ -155,6 +155,8 @@ static _Noreturn void child_main(const struct spawn_args *a, struct handshake *s
     STEP(4, drop_capabilities());
     STEP(5, no_new_privs());
     reset_signals(&a->mask);
+    if (a->is_seed)
+        signal(SIGCHLD, SIG_IGN); /* nobody waits for its children but their tracer */
     STEP(6, install_filter(a, shake));
 #undef STEP
     shake->step = 7;
@@ -200,12 +202,10 @@ static int take_listener(pid_t pid, int number)
     return error ? error : fd;
 }
 
-/* The first task, stopped at its exec. It has no descriptors and no file context yet: Python gives it those, then
- * calls engine_start(). NULL: *error is -errno, engine_failed_step() says where. */
-struct task *engine_spawn(char *path, char **argv, char **envp, int stub_fd, int tty_fd, uint64_t max_tasks, int is_ptrace,
-                          int *error)
+/* A process in namespaces of its own, traced and filtered, stopped at its exec. */
+static struct task *spawn(struct spawn_args *a, int *error)
 {
-    struct spawn_args a = {path, argv, envp, stub_fd, -1, tty_fd, max_tasks, is_ptrace, engine_caller_mask};
+    bool is_ptrace = a->is_ptrace;
     int channel[2];
     platform = is_ptrace ? &ptrace_platform : &seccomp_platform;
     spawn_failed_step = "handshake";
@@ -218,14 +218,14 @@ struct task *engine_spawn(char *path, char **argv, char **envp, int stub_fd, int
             return NULL;
         }
         engine.channel = channel[0];
-        a.channel_fd = channel[1];
+        a->channel_fd = channel[1];
     }
     spawn_failed_step = "clone into new user, pid, mount, ipc, uts, cgroup and network namespaces";
-    unsigned long flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |
-                          CLONE_NEWNET | SIGCHLD;
+    unsigned long flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWNET |
+                          (a->is_seed ? 0 : CLONE_NEWPID) | SIGCHLD;
     pid_t pid = (pid_t)syscall(SYS_clone, flags, 0, 0, 0, 0);
     if (pid == 0)
-        child_main(&a, shake);
+        child_main(a, shake);
     if (pid < 0) {
         *error = -errno;
         return NULL;
@@ -263,12 +263,8 @@ struct task *engine_spawn(char *path, char **argv, char **envp, int stub_fd, int
     }
     munmap(shake, 4096);
     struct task *t = task_new(pid);
-    t->group = group_new(pid, NULL);
-    t->group->refs = 1;
-    t->group->ns_tgid = t->ns_tid = 1;
     t->is_attached = t->is_announced = 1;
     t->state = TASK_RUNNING;
-    engine.init = t;
     *error = 0;
     return t;
 fail:
@@ -278,10 +274,36 @@ fail:
     return NULL;
 }
 
+/* The first task, stopped at its exec. It has no descriptors and no file context yet: Python gives it those, then
+ * calls engine_start(). NULL: *error is -errno, engine_failed_step() says where. */
+struct task *engine_spawn(char *path, char **argv, char **envp, int stub_fd, int tty_fd, uint64_t max_tasks, int is_ptrace,
+                          int *error)
+{
+    struct spawn_args a = {path, argv, envp, stub_fd, -1, tty_fd, max_tasks, is_ptrace, false, engine_caller_mask};
+    struct task *t = spawn(&a, error);
+    if (t) {
+        t->group = group_new(t->tid, NULL);
+        t->group->refs = 1;
+        t->group->ns_tgid = t->ns_tid = 1;
+        engine.init = t;
+    }
+    return t;
+}
+
+/* 0, or -errno as above. */
+int engine_spawn_seed(int stub_fd, uint64_t max_tasks, int is_ptrace)
+{
+    static char *nothing[] = {NULL};
+    struct spawn_args a = {"", nothing, nothing, stub_fd, -1, -1, max_tasks, is_ptrace, true, engine_caller_mask};
+    int error;
+    engine.seed = spawn(&a, &error);
+    return error;
+}
+
 /* Lets its exec go on, after the lock-up. */
 void engine_start(void)
 {
-    control_stop(engine.init, PTRACE_EVENT_SECCOMP << 16 | SIGTRAP << 8 | 0x7f);
+    control_stop(engine.seed ? engine.seed : engine.init, PTRACE_EVENT_SECCOMP << 16 | SIGTRAP << 8 | 0x7f);
 }
 
 static int check_number(int fd)

@@ -145,6 +145,7 @@ void task_exited(struct task *t, int status)
     struct thread_group *g = t->group, *parent = g ? g->parent : NULL;
     bool was_init = t == engine.init;
     park_forget(t);
+    t->exit_status = status;
     t->state = TASK_DEAD;
     if (g && t->cred && t->tid == g->tgid)
         zombie_add(t);
@@ -163,6 +164,13 @@ void task_exited(struct task *t, int status)
         engine.finished = true;
         engine.exit_status = status;
         engine.init = NULL;
+    }
+    if (t == engine.seed) {
+        engine.seed = NULL;
+        if (!engine.init && !engine.finished) { /* nothing will ever start */
+            engine.finished = true;
+            engine.exit_status = status;
+        }
     }
     unhash(t);
     if (t->all_prev)

@@ -101,6 +101,30 @@ void trap_finish(struct task *t, int64_t result)
     }
 }
 
+/* A call of the stub, which is part of an exec and no program's. */
+static bool stub_trap(struct task *t)
+{
+    if (seed_trap(t))
+        return true;
+    if (t->in_exec == 2 && exec_is_stub_call(t)) {
+        t->in_exec = 3;
+        int64_t stack = hooks.exec_load(t);
+        if (stack < 0) /* past the point of no return */
+            group_kill(t->group, 9);
+        else
+            platform->answer(t, stack);
+        return true;
+    }
+    if (t->in_exec == 3) { /* the stub maps the program from descriptors that only it has */
+        if (t->trap.nr == 9 && (t->trap.args[4] == EXE_FD || t->trap.args[4] == INTERP_FD)) {
+            platform->proceed(t);
+            return true;
+        }
+        t->in_exec = 0;
+    }
+    return false;
+}
+
 void trap_received(struct task *t)
 {
     t->state = TASK_TRAPPED;
@@ -113,23 +137,8 @@ void trap_received(struct task *t)
     t->wait_mask_addr = 0;
     t->is_python_parked = 0;
     sentry_stats.calls++;
-    if (t->in_exec == 2 && exec_is_stub_call(t)) {
-        t->in_exec = 3;
-        int64_t stack = hooks.exec_load(t);
-        if (stack < 0) { /* past the point of no return */
-            group_kill(t->group, 9);
-            return;
-        }
-        platform->answer(t, stack);
+    if (t->in_exec && stub_trap(t))
         return;
-    }
-    if (t->in_exec == 3) { /* the stub maps the program from descriptors that only it has */
-        if (t->trap.nr == 9 && (t->trap.args[4] == EXE_FD || t->trap.args[4] == INTERP_FD)) {
-            platform->proceed(t);
-            return;
-        }
-        t->in_exec = 0;
-    }
     trap_finish(t, dispatch(t));
 }
 

@@ -38,6 +38,11 @@ int sandbox_unshare(uint32_t namespaces)
     return unshare(flags) < 0 ? -errno : 0;
 }
 
+int sandbox_join_network(int fd)
+{
+    return setns(fd, CLONE_NEWNET) < 0 ? -errno : 0;
+}
+
 static int finish_mount(int context, uint32_t attributes)
 {
     int fd = -1;

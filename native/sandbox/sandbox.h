@@ -14,6 +14,7 @@
 #define SANDBOX_NS_PID   64 /* of the next child; only doctor asks for it */
 
 int sandbox_unshare(uint32_t namespaces);           /* SANDBOX_NS_* */
+int sandbox_join_network(int fd);                   /* the network namespace behind a descriptor, while we may */
 int sandbox_fresh_proc(void);                       /* descriptor of a procfs that hides what we may not trace (root only) */
 int sandbox_detached_proc(void);                    /* descriptor of a copy of /proc that has no parent: ".." ends there */
 int sandbox_loopback_up(void);                      /* in the current network namespace */
@@ -44,6 +45,7 @@ int sandbox_filter_rule(uint32_t index, uint32_t *nr, uint32_t *verdict); /* row
 int sandbox_signalfd(const int *signals, uint32_t count); /* blocks them and gives a non-blocking signalfd */
 struct sandbox_signal { uint32_t signo; int32_t code; uint32_t pid; };
 int sandbox_signalfd_read(int fd, struct sandbox_signal *into); /* 1, 0 when none is left, or -errno */
+int sandbox_die_of(int sig);                        /* ends us by the signal, so that our parent sees it; returns if it does not */
 int sandbox_stop_self(void);                        /* SIGSTOP to ourselves: the outer shell's job control */
 int sandbox_timerfd(void);                          /* CLOCK_MONOTONIC, non-blocking, off */
 int sandbox_timerfd_set(int fd, int64_t after_ns);  /* expires once, that much later; 0: off */

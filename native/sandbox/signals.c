@@ -8,12 +8,16 @@
 #include <unistd.h>
 #include "sandbox.h"
 
+sigset_t sandbox_listened; /* what signalfds were made for; the loop must wake for it (engine/hot.c) */
+
 int sandbox_signalfd(const int *signals, uint32_t count)
 {
     sigset_t set;
     sigemptyset(&set);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         sigaddset(&set, signals[i]);
+        sigaddset(&sandbox_listened, signals[i]);
+    }
     if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
         return -errno;
     int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -30,6 +34,17 @@ int sandbox_signalfd_read(int fd, struct sandbox_signal *into)
     into->code = info.ssi_code;
     into->pid = info.ssi_pid;
     return 1;
+}
+
+int sandbox_die_of(int sig)
+{
+    sigset_t set;
+    signal(sig, SIG_DFL);
+    sigemptyset(&set);
+    sigaddset(&set, sig);
+    if (kill(getpid(), sig) < 0 || sigprocmask(SIG_UNBLOCK, &set, NULL) < 0)
+        return -errno;
+    return -EINVAL; /* a signal that ends nobody */
 }
 
 int sandbox_stop_self(void)

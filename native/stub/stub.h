@@ -5,6 +5,16 @@
 #define STUB_CALL  292
 #define STUB_MAGIC 0x707953747562
 
+/* The seed: a process that runs the stub for ever. New programs of a running sandbox are forked from it, since the sentry
+ * is locked up by then and its children would be, too (native/engine/seed.c). Its calls, with the address of the list:
+ * the first answers STUB_IS_SEED instead of a stack pointer; SEED_MAGIC waits until there is something to fork; the child
+ * finds its struct birth in the list after BORN_MAGIC, and its strings in the buffer it made after FILL_MAGIC. */
+#define STUB_IS_SEED 1
+#define SEED_MAGIC 0x707973736565
+#define BORN_MAGIC 0x7079736f726e
+#define FILL_MAGIC 0x70797366696c
+#define BIRTH_WORDS 6 /* bytes of the buffer; offsets in it of path, argv, envp, and of a struct sock_fprog (0: none); takes a terminal */
+
 /* Between PIE (0x55...), mmap (0x7f...) and fixed programs (0x400000); outside the sanitizers' shadows. */
 #define STUB_ADDRESS 0x480000000000
 

@@ -50,6 +50,8 @@ _WORDS = Struct("<QQ")
 
 on_exec: list[Callable[[Task], None]] = []
 """Told when a program has been replaced (timers are deleted, a shared table was split, ...)."""
+on_failure: list[Callable[[Task, int, bool], None]] = []
+"""Told of the errno of an exec that failed, and whether its file itself was found."""
 
 
 class Image:
@@ -125,20 +127,30 @@ first_error = 0
 """Why the very first exec of the sandbox failed: errno, or 0."""
 first_exists = False
 """Whether its file itself was found."""
+_exists = False  # the same of the exec under way
 
 
 def begin(task: Task) -> int:
     """0: the engine runs the stub, with args[0] the address of a NUL byte and args[1] that of argv; or -errno."""
-    global first_error
+    global _exists
+    _exists = False
     try:
         task.exec_plan = _plan(task)
         return 0
     except LinuxError as error:
-        first_error = first_error or error.errno
+        _failed(task, error.errno)
         return -error.errno
     except Exception:
         internal_error("execve")
         return -5
+
+
+def _failed(task: Task, number: int) -> None:
+    global first_error, first_exists
+    if not first_error:
+        first_error, first_exists = number, _exists
+    for hook in on_failure:
+        hook(task, number, _exists)
 
 
 def _plan(task: Task) -> Plan:
@@ -158,8 +170,8 @@ def _plan(task: Task) -> Plan:
     is_by_path = dirfd == AT_FDCWD or path[:1] == b"/"
     plan.execfn = path if is_by_path else b"/dev/fd/%d" % dirfd + (b"/" + path if path else b"")
     plan.comm = os.path.basename(path) if path else b"%d" % dirfd
-    global first_exists
-    first_exists = True
+    global _exists
+    _exists = True
     image = _open_image(task, dentry)
     scratch = task.c.trap.ip - RED_ZONE  # the program's stack pointer: below its red zone nobody else writes
     prefix: list[bytes] = []
@@ -265,12 +277,11 @@ def _script_arguments(task: Task, scratch: int, argv: int, prefix: list[bytes]) 
 
 def done(task: Task, result: int) -> None:
     """The host kernel replaced the program (0), or refused (-errno): E2BIG, ENOMEM, EFAULT of its arguments."""
-    global first_error
     plan: Plan = task.exec_plan
     if result < 0:
-        first_error = first_error or -result
         plan.release()
         task.exec_plan = None
+        _failed(task, -result)
         return
     group = task.c.group
     lib.dentry_ref(plan.image.dentry)

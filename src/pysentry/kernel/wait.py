@@ -172,6 +172,14 @@ def watch(fd: int, events: int, callback: Callable[[int], None]) -> None:
         raise OSError(-error, "epoll_ctl")
 
 
+def watch_quietly(fd: int, events: int, callback: Callable[[int], None]) -> None:
+    """The same for a socket that seldom speaks: SIGIO tells of it, so that traps stay fast meanwhile (engine/hot.c)."""
+    _watched[fd] = callback
+    error = lib.sentry_watch_quietly(fd, events)
+    if error < 0:
+        raise OSError(-error, "epoll_ctl, O_ASYNC")
+
+
 def unwatch(fd: int) -> None:
     """Stops watching; harmless if nobody did."""
     if _watched.pop(fd, None) is not None:

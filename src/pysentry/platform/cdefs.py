@@ -163,6 +163,7 @@ class CTask(Protocol):
     all_next: CTask
     pdeath_signal: int
     host_result: int
+    exit_status: int
     comm: Any
     is_waiting: int
     group_stopped: int

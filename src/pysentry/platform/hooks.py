@@ -25,6 +25,8 @@ on_fd_closed: list[Callable[[Task, CDescription], None]] = []
 """Told of a closed descriptor number whose inode has locks (vfs.locks)."""
 on_description_gone: list[Callable[[int], None]] = []
 on_inode_gone: list[Callable[[int], None]] = []
+on_birth: list[Callable[[CTask, int], int]] = []
+"""kernel.birth.moment, in sandboxes that have a seed."""
 on_trace: list[Callable[[CTask, int, int, int], None]] = []
 """Told of every call while lib.engine_set_trace(1): (task, SENTRY_TRACE_*, result, who)."""
 
@@ -57,6 +59,11 @@ def sentry_exec_done(c: CTask, result: int) -> None:
 @ffi.def_extern(error=-EIO)  # type: ignore[untyped-decorator]
 def sentry_kill_check(c: CTask) -> int:
     return signals.kill_check(task_of(c))
+
+
+@ffi.def_extern(error=-EIO)  # type: ignore[untyped-decorator]
+def sentry_birth(c: CTask, moment: int) -> int:
+    return on_birth[0](c, moment) if on_birth else -EIO
 
 
 @ffi.def_extern()  # type: ignore[untyped-decorator]
