@@ -29,6 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pysentry.platform.cdefs import CDentry, CThreadGroup
     from pysentry.sandbox.config import RunConfig, User
+    from pysentry.sandbox.control import BootChannel
     from pysentry.sandbox.launcher import Gofer
     from pysentry.sandbox.terminal import Terminal
 
@@ -39,24 +40,32 @@ ALL_CAPS = (1 << 41) - 1
 ROOT_CAPS = ALL_CAPS
 
 
-def boot(config: RunConfig, gofer: Gofer) -> int:
+def boot(config: RunConfig, gofer: Gofer, channel: BootChannel | None = None) -> int:
     """Runs the sandbox to its end.
 
-    Returns: the exit status for the shell. Raises SandboxError: it could not start, or could not go on.
+    channel: with a container: where `create` is told how far we are, and lets us go on.
+    Returns: the exit status for the shell; of a container, the wait status of its first program.
+    Raises SandboxError: it could not start, or could not go on.
     """
+    container = config.container
     lib.engine_save_mask()
     outputs = report.open_outputs(config)
     terminal: Terminal | None = None
     outside = Outside(_to_init, _to_foreground, _kill_all, None, config.timeout_s)
     try:
         client, tree_flags = greet(gofer.sock)
-        if config.tty or (os.isatty(0) and os.isatty(1)):
+        if container is None and (config.tty or (os.isatty(0) and os.isatty(1))):
             from pysentry.sandbox.terminal import open_terminal
 
             terminal = open_terminal(config, client.open_pty)
-        outside = Outside(_to_init, _to_foreground, _kill_all, terminal, config.timeout_s)
+        outside = Outside(
+            _to_init, _to_foreground, _kill_all, terminal, config.timeout_s, is_container=container is not None
+        )
         outside.block()
-        given = stdio.take(config.closed_stdio)
+        if container is None:
+            given = stdio.take(config.closed_stdio)
+        else:
+            given = stdio.take(config.closed_stdio, container.preserve_fds, keeps_stderr=False)
         devices = {name: os.open(b"/dev/" + name, _device_flags(name)) for name in DEVICES}
         stub_fd = lib.engine_stub_fd()
         if stub_fd < 0:
@@ -68,9 +77,13 @@ def boot(config: RunConfig, gofer: Gofer) -> int:
         connect(config)
         if config.trace is not None:
             from pysentry.trace.tracer import start_trace
+        if channel is not None:
+            from pysentry.sandbox.births import first_birth
         kernel_file_systems = _kernel_file_systems(config)
 
         namespaces = enter_namespaces(config)
+        if channel is not None and not channel.ask({"stage": "namespaces"}):
+            raise SandboxError("the container is not wanted any more")
         fifo_directory = pipe.make_fifo_directory()
         lib.content_use_directory(fifo_directory)
         empty_root()
@@ -81,13 +94,21 @@ def boot(config: RunConfig, gofer: Gofer) -> int:
             root = build_root(config, client, tree_flags, devices, *kernel_file_systems)
         except MountError as error:
             raise SandboxError(str(error)) from None
-        init, engine = _first_task(config, root, terminal, stub_fd, file_limit)
+        if channel is None:
+            init, engine = _first_task(config, root, terminal, stub_fd, file_limit)
+            first_tid = init.tid
+            stdio.hand_over(init, {fd: one for fd, one in given.items() if not terminal or fd not in terminal.replaces})
+            if terminal is not None:
+                terminal.give_to(init)
+        else:
+            engine = _spawn_seed(config, stub_fd)
+            first_tid = lib.task_first().tid
+            control = first_birth(
+                config, root, given, lambda group: _limits(group, config, file_limit), client.open_pty, channel
+            )
         report.announce(config, engine, namespaces.uid)
-        stdio.hand_over(init, {fd: one for fd, one in given.items() if not terminal or fd not in terminal.replaces})
-        if terminal is not None:
-            terminal.give_to(init)
         os.close(stub_fd)
-        offer_to_oom_killer(init.tid, namespaces.proc_fd)
+        offer_to_oom_killer(first_tid, namespaces.proc_fd)
         lib.engine_set_fast_path(config.fast_path)
         if config.trace is not None:
             start_trace(outputs.trace)
@@ -95,6 +116,8 @@ def boot(config: RunConfig, gofer: Gofer) -> int:
         outside.start()
         if terminal is not None:
             terminal.start()
+        if channel is not None:
+            control.start()
         lib.engine_start()
         ended = lib.engine_run()
         return _finish(config, ended, outside, outputs, engine)
@@ -134,23 +157,19 @@ def _first_task(
         cwd = working_directory(root, os.fsencode(config.cwd))
     except linux_errno.LinuxError as refused:
         raise SandboxError(f"--cwd {config.cwd}: {os.strerror(refused.errno)}") from None
-    path = command.find(config, cred, root, cwd)
+    path = command.find(config.argv[0], config.env, cred, root, cwd)
     strings = [ffi.new("char[]", os.fsencode(word)) for word in [path, *config.argv]]
     settings = [ffi.new("char[]", os.fsencode(f"{name}={value}")) for name, value in config.env.items()]
     argv = ffi.new("char *[]", [*strings[1:], ffi.NULL])
     envp = ffi.new("char *[]", [*settings, ffi.NULL])
     error = ffi.new("int *")
     tty_fd = -1 if terminal is None else terminal.slave_fd
-    for engine in ("seccomp", "ptrace") if config.platform == "auto" else (config.platform,):
+    for engine in _engines(config):
         c = lib.engine_spawn(strings[0], argv, envp, stub_fd, tty_fd, config.pids, engine == "ptrace", error)
         if c != ffi.NULL:
             break
     else:
-        step = ffi.string(lib.engine_failed_step()).decode()
-        raise SandboxError(
-            f"cannot start a process in the sandbox ({engine} platform, step: {step}): {describe(error[0])}; "
-            "'pysentry doctor' says what is missing"
-        )
+        raise _cannot_spawn(engine, error[0])
     c.cred = cred
     c.files = lib.fd_table_copy(ffi.NULL)
     c.fs = lib.fs_copy(ffi.NULL)
@@ -159,6 +178,27 @@ def _first_task(
     c.fs.umask = getattr(config, "umask", 0o022)
     _limits(c.group, config, file_limit)
     return task_of(c), engine
+
+
+def _engines(config: RunConfig) -> tuple[str, ...]:
+    return ("seccomp", "ptrace") if config.platform == "auto" else (config.platform,)
+
+
+def _cannot_spawn(engine: str, error: int) -> SandboxError:
+    step = ffi.string(lib.engine_failed_step()).decode()
+    return SandboxError(
+        f"cannot start a process in the sandbox ({engine} platform, step: {step}): {describe(error)}; "
+        "'pysentry doctor' says what is missing"
+    )
+
+
+def _spawn_seed(config: RunConfig, stub_fd: int) -> str:
+    """The process that a container's programs are born of, and the engine that caught it."""
+    for engine in _engines(config):
+        error = lib.engine_spawn_seed(stub_fd, config.pids, engine == "ptrace")
+        if not error:
+            return engine
+    raise _cannot_spawn(engine, error)
 
 
 def _credentials(user: User):  # type: ignore[no-untyped-def]
@@ -191,13 +231,13 @@ def _limits(group, config: RunConfig, file_limit: int) -> None:  # type: ignore[
 def _finish(config: RunConfig, ended: int, outside: Outside, outputs: report.Outputs, engine: str) -> int:
     execs = lib.sentry_stats.execs
     lib.engine_end()
-    status = _exit_status()
+    status = _exit_status() if config.container is None else _wait_status()
     failure: SandboxError | None = None
     if outside.has_timed_out:
         status = EXIT_TIMEOUT
     elif ended < 0:
         failure = SandboxError("the gofer died; the sandbox was ended")
-    elif not execs and kernel_exec.first_error:
+    elif config.container is None and not execs and kernel_exec.first_error:
         failure = command.refused(config.argv[0], kernel_exec.first_error, kernel_exec.first_exists)
     if failure is not None:
         status = failure.status
@@ -214,6 +254,11 @@ def _exit_status() -> int:
         return 128 + int(signal)
     status = int(lib.engine_exit_status())
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def _wait_status() -> int:
+    """As waitpid(2) tells it."""
+    return int(lib.engine_init_signal() or lib.engine_exit_status())
 
 
 def _init_group() -> CThreadGroup | None:

@@ -11,8 +11,9 @@ from pysentry.vfs.walk import resolve_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pysentry.platform.cdefs import CCredentials, CDentry
-    from pysentry.sandbox.config import RunConfig
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENOENT, EACCES, ENOEXEC, E2BIG, ELOOP, ENOTDIR, ELIBBAD = 2, 13, 8, 7, 40, 20, 80
@@ -24,32 +25,61 @@ _REASONS = {
 }
 
 
-def find(config: RunConfig, cred: CCredentials, root: CDentry, cwd: CDentry) -> str:
-    """The path to execute: the command itself if it has a slash, else found on the PATH of the run's environment.
+def find(name: str, env: Mapping[str, str], cred: CCredentials, root: CDentry, cwd: CDentry) -> str:
+    """The path to execute: the command itself if it has a slash, else found on the PATH of its environment.
 
     Raises:
         CommandError: 127 no such command, 126 it is there but no program.
     """
-    name = config.argv[0]
     if "/" in name:
         return name
     if not name:
         raise CommandError("the command is an empty string", EXIT_NOT_FOUND)
-    denied = False
-    for directory in config.env.get("PATH", DEFAULT_PATH).split(":"):
-        path = os.path.join(directory or ".", name)
-        try:
-            dentry = resolve_from(None, cred, root, cwd, os.fsencode(path))
-        except LinuxError as error:
-            denied = denied or error.errno == EACCES
-            continue
-        mode = dentry.inode.mode
-        if mode & S_IFMT == S_IFREG and mode & 0o111:
-            return path
-        denied = True
-    if denied:
+    path, is_denied = _search(name, env, cred, root, cwd)
+    if path is not None:
+        return path
+    if is_denied:
         raise CommandError(f"{name}: found on PATH, but not executable (permission denied)", EXIT_NOT_EXECUTABLE)
     raise CommandError(f"{name}: command not found on PATH", EXIT_NOT_FOUND)
+
+
+def find_now(name: str, env: Mapping[str, str], cred: CCredentials, root: CDentry, cwd: CDentry) -> str:
+    """The same for containers: a path is looked at here and now, and the words are those that engines match on."""
+    if "/" in name:
+        error = _why_not(name, cred, root, cwd)
+        path, is_denied = (name, False) if not error else (None, error not in (ENOENT, ENOTDIR))
+        missing = f"stat {name}: {os.strerror(error).lower()}" if error else ""
+    else:
+        path, is_denied = _search(name, env, cred, root, cwd)
+        missing = "executable file not found in $PATH"
+    if path is not None:
+        return path
+    if is_denied:
+        raise CommandError(f'exec: "{name}": permission denied', EXIT_NOT_EXECUTABLE)
+    raise CommandError(f'exec: "{name}": {missing}', EXIT_NOT_FOUND)
+
+
+def _search(
+    name: str, env: Mapping[str, str], cred: CCredentials, root: CDentry, cwd: CDentry
+) -> tuple[str | None, bool]:
+    """(path, or None; whether something by that name is there that is no program for us)"""
+    is_denied = False
+    for directory in env.get("PATH", DEFAULT_PATH).split(":"):
+        path = os.path.join(directory or ".", name)
+        error = _why_not(path, cred, root, cwd)
+        if not error:
+            return path, False
+        is_denied = is_denied or error == EACCES
+    return None, is_denied
+
+
+def _why_not(path: str, cred: CCredentials, root: CDentry, cwd: CDentry) -> int:
+    """0: a program, as far as its mode says; else an errno."""
+    try:
+        inode = resolve_from(None, cred, root, cwd, os.fsencode(path)).inode
+    except LinuxError as error:
+        return error.errno
+    return 0 if inode.mode & S_IFMT == S_IFREG and inode.mode & 0o111 else EACCES
 
 
 def refused(name: str, number: int, exists: bool) -> CommandError:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import sys
 
-from pysentry.sandbox.errors import SandboxError, describe
+from pysentry.sandbox.errors import EXIT_OURS, SandboxError, describe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from gofer.tree import Tree
     from pysentry.sandbox.config import RunConfig
 
@@ -47,6 +49,47 @@ def launch(config: RunConfig) -> int:
     except SandboxError as error:
         report.write_failure(error.status)
         raise
+
+
+def launch_container(config: RunConfig) -> NoReturn:
+    """Makes the calling process the sentry of a container, to its end: it exits, or dies of a signal, as the first
+    program did. What goes wrong before that one runs is told over container.boot_fd.
+
+    The caller forked, left the caller's session and joined the cgroup; nothing of it may be needed again.
+    """
+    container = config.container
+    assert container is not None
+    preserved = range(3, 3 + container.preserve_fds)
+    handles = (container.boot_fd, container.control_fd, container.console_fd, config.netns_fd)
+    _close_all_but({fd for fd in (*handles, *preserved) if fd > 2})
+    config.closed_stdio = fill_standard_descriptors()
+    gofer = start_gofer(config)
+    from pysentry.sandbox.boot import boot
+    from pysentry.sandbox.control import BootChannel
+
+    channel = BootChannel(container.boot_fd)
+    try:
+        status = boot(config, gofer, channel)
+    except SandboxError as error:
+        channel.tell({"stage": "failed", "error": str(error), "status": error.status})
+        os._exit(error.status)
+    except BaseException as error:
+        channel.tell({"stage": "failed", "error": f"internal error: {error!r}", "status": EXIT_OURS})
+        os._exit(EXIT_OURS)
+    if os.WIFSIGNALED(status):
+        from pysentry.platform.native import lib
+
+        lib.sandbox_die_of(os.WTERMSIG(status))
+        os._exit(128 + os.WTERMSIG(status))
+    os._exit(os.WEXITSTATUS(status))
+
+
+def _close_all_but(kept: set[int]) -> None:
+    first = 3
+    for fd in sorted(kept):
+        os.closerange(first, fd)
+        first = fd + 1
+    os.closerange(first, 1 << 30)
 
 
 def fill_standard_descriptors() -> tuple[int, ...]:

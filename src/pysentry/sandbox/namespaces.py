@@ -41,6 +41,10 @@ def enter_namespaces(config: RunConfig) -> Namespaces:
         NamespaceError: names the step, why it failed, and what to do.
     """
     proc_fd = -1
+    if config.netns_fd >= 0:
+        _check(lib.sandbox_join_network(config.netns_fd), "cannot join the network namespace")
+        _allow_low_ports()
+        os.close(config.netns_fd)
     if os.geteuid() == 0:
         # Only now, as root of the host, a procfs can be had that hides everybody else's processes.
         proc_fd = lib.sandbox_fresh_proc()
@@ -50,14 +54,15 @@ def enter_namespaces(config: RunConfig) -> Namespaces:
     _check(lib.sandbox_unshare(lib.SANDBOX_NS_USER), "no user namespace", _user_namespace_hint())
     _write_id_maps(uid, gid)
     wanted = lib.SANDBOX_NS_MOUNT | lib.SANDBOX_NS_IPC | lib.SANDBOX_NS_UTS | lib.SANDBOX_NS_CGROUP
-    if config.net == "none":
+    has_own_network = config.net == "none" and config.netns_fd < 0
+    if has_own_network:
         wanted |= lib.SANDBOX_NS_NET
     _check(
         lib.sandbox_unshare(wanted),
         "no private mount, ipc, uts, cgroup and network namespaces",
         "look at the limits in /proc/sys/user/max_*_namespaces, and at the seccomp profile of a container around us",
     )
-    if config.net == "none":
+    if has_own_network:
         _check(lib.sandbox_loopback_up(), "cannot bring up the loopback interface")
         _allow_low_ports()
     if proc_fd < 0:

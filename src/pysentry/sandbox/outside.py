@@ -22,6 +22,10 @@ PASSED_ON = (SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGCON
 BLOCKED_ONLY = (SIGTTOU,)
 """Blocked, or restoring the terminal from the background would stop us (tcsetattr(3))."""
 
+SIGSTOP, SIGCHLD, SIGIO = 19, 17, 29
+EVERY_ONE = tuple(n for n in range(1, 65) if n not in (SIGKILL, SIGSTOP, SIGCHLD, SIGIO, SIGTTOU, 32, 33))
+"""What a container passes on. SIGIO is the control socket's own (kernel.wait.watch_quietly); 32 and 33 are libc's."""
+
 SI_KERNEL = 0x80
 POLLIN = 1
 
@@ -35,6 +39,7 @@ class Outside:
         kill_all: ends every process of the sandbox.
         terminal: the relay, which wants to know of SIGWINCH, SIGTSTP and SIGCONT; or None.
         timeout_s: seconds until kill_all, or None.
+        is_container: every signal goes to pid 1 and means nothing to us.
     """
 
     def __init__(
@@ -44,7 +49,9 @@ class Outside:
         kill_all: Callable[[], None],
         terminal: Terminal | None,
         timeout_s: float | None,
+        is_container: bool = False,
     ) -> None:
+        self._is_container = is_container
         self._to_init = to_init
         self._to_foreground = to_foreground
         self._kill_all = kill_all
@@ -57,7 +64,7 @@ class Outside:
 
     def block(self) -> None:
         """Collects signals from now on. Early in boot: one that comes before pid 1 exists waits for it."""
-        numbers = PASSED_ON + BLOCKED_ONLY
+        numbers = (*EVERY_ONE, SIGIO, SIGTTOU) if self._is_container else PASSED_ON + BLOCKED_ONLY
         self._signal_fd = _check(lib.sandbox_signalfd(numbers, len(numbers)))
         if self._timeout_s is not None:
             self._timer_fd = _check(lib.sandbox_timerfd())
@@ -74,7 +81,10 @@ class Outside:
             self._pass_on(self._signal.signo, self._signal.code)
 
     def _pass_on(self, number: int, code: int) -> None:
-        if number == SIGTTOU:
+        if number in (SIGTTOU, SIGIO):
+            return
+        if self._is_container:
+            self._to_init(number)
             return
         if self._terminal is not None and number == SIGWINCH:
             self._terminal.resize()  # the pty tells its foreground group

@@ -15,6 +15,7 @@ from pysentry.platform.native import lib
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pysentry.kernel.task import Task
+    from pysentry.platform.cdefs import CDescription
 
 _KINDS = {
     stat.S_IFREG: lib.DESC_FILE,
@@ -57,29 +58,49 @@ def _open_again(fd: int, access: int) -> int:
         return -1
 
 
-def take(closed: tuple[int, ...] = ()) -> dict[int, Given]:
-    """Those of 0, 1, 2 that are open (`closed` are not: launcher.fill_standard_descriptors).
+def take(closed: tuple[int, ...] = (), preserved: int = 0, keeps_stderr: bool = True) -> dict[int, Given]:
+    """Those of 0, 1, 2 that are open (`closed` are not: launcher.fill_standard_descriptors), and `preserved` ones from
+    3 on.
 
-    We keep only stderr, for our own messages: who reads the other end of stdout must see its end when the program
+    We keep at most stderr, for our own messages: who reads the other end of stdout must see its end when the program
     closes it."""
     given = {}
-    for fd in (0, 1, 2):
+    for fd in range(3 + preserved):
         if fd not in closed:
             given[fd] = Given(fd)
+    for fd in range(3, 3 + preserved):
+        os.close(fd)
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    for fd in (0, 1) if 2 in given else (0, 1, 2):
+    for fd in (0, 1) if 2 in given and keeps_stderr else (0, 1, 2):
         os.dup2(null, fd)
     os.close(null)
     return given
 
 
-def hand_over(task: Task, given: dict[int, Given]) -> None:
-    """Makes them the task's descriptors. Two that were one description outside are two here."""
+def describe(given: dict[int, Given]) -> dict[int, CDescription]:
+    """Each as a description. Two that were one description outside are two here."""
+    descriptions = {}
     for fd, one in given.items():
         desc = lib.desc_new(one.kind, one.host_fd, one.open_flags)
         desc.flags |= one.flags
-        lib.fd_install(task.c, fd, desc, 0)
+        descriptions[fd] = desc
         if one.kind == lib.DESC_TTY:
             from pysentry.kernel.tty import adopt_terminal
 
             adopt_terminal(desc)
+    return descriptions
+
+
+def describe_received(fds: dict[int, int]) -> dict[int, CDescription]:
+    """Descriptions of descriptors that came over a socket, which are closed, by the number they are to have."""
+    given = {}
+    for number, fd in fds.items():
+        given[number] = Given(fd)
+        os.close(fd)
+    return describe(given)
+
+
+def hand_over(task: Task, given: dict[int, Given]) -> None:
+    """Makes them the task's descriptors."""
+    for fd, desc in describe(given).items():
+        lib.fd_install(task.c, fd, desc, 0)
