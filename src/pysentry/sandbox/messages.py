@@ -12,7 +12,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     Document = dict[str, object]
 
@@ -32,23 +32,27 @@ class _Grammar:
 
     strict = True
     object_hook = None
-    object_pairs_hook = None
     parse_float = float
     parse_int = int
-    memo: dict[str, str] = {}
+
+    def __init__(self, object_pairs_hook: Callable[[list[tuple[str, object]]], object] | None) -> None:
+        self.object_pairs_hook = object_pairs_hook
+        self.memo: dict[str, str] = {}
 
     @staticmethod
     def parse_constant(name: str) -> float:
         raise ValueError(f"{name} is not JSON")
 
 
-_scan = _json.make_scanner(_Grammar())  # type: ignore[arg-type]
+_scan = _json.make_scanner(_Grammar(None))  # type: ignore[arg-type]
 
 
-def decode(text: str) -> object:
-    """The value of a JSON text. Raises ValueError, as json.loads does, with line and column."""
+def decode(text: str, object_pairs_hook: Callable[[list[tuple[str, object]]], object] | None = None) -> object:
+    """The value of a JSON text. object_pairs_hook: as json.loads has it. Raises ValueError, as json.loads does, with
+    line and column."""
+    scan = _json.make_scanner(_Grammar(object_pairs_hook)) if object_pairs_hook else _scan  # type: ignore[arg-type]
     try:
-        value, end = _scan(text, len(text) - len(text.lstrip(" \t\r\n")))
+        value, end = scan(text, len(text) - len(text.lstrip(" \t\r\n")))
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except (StopIteration, ValueError, SystemError):  # the last: it could not find json.decoder for its error

@@ -1,0 +1,346 @@
+"""What config.json asks for, as the sandbox takes it: Spec and Settings -> RunConfig, Process -> ProcessSpec.
+
+Owns what each field becomes, is refused or is ignored with a warning. Mounts are translate_mounts.py's, the system call
+filter is seccomp.py's. Starts nothing; looks at the host only for names (/etc/passwd of the root, id maps).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from pysentry.oci.errors import SpecError
+from pysentry.oci.seccomp import compile_seccomp
+from pysentry.oci.spec_names import CAPABILITIES, RLIMITS
+from pysentry.oci.translate_mounts import translate_devices, translate_mounts, translate_paths
+from pysentry.sandbox.config import RunConfig, User
+from pysentry.sandbox.process import Capabilities, ProcessSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pysentry.oci.bundle import Bundle
+    from pysentry.oci.settings import Settings
+    from pysentry.oci.spec import Spec
+    from pysentry.oci.spec_linux import IdMapping, Linux
+    from pysentry.oci.spec_process import Process
+
+PIDS_WITHOUT_LIMIT = 32768
+NO_ID = 0xFFFF_FFFF  # (uid_t)-1
+# Namespaces that a path in config.json cannot make us share, with what happens instead.
+_NOT_SHARED = {
+    "cgroup": "the container sees its own cgroup as the root",
+    "ipc": "the container has System V IPC and message queues of its own",
+    "pid": "the container has process ids of its own",
+}
+_SYSCTL_OF_IPC = ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
+
+
+class Translation:
+    """config: without `container` and `netns_fd`. netns_path: the network namespace that the caller opens for
+    config.netns_fd, or "". warnings: one line each, for the log."""
+
+    __slots__ = ("config", "netns_path", "warnings")
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.netns_path = ""
+        self.warnings: list[str] = []
+
+
+def translate(bundle: Bundle, settings: Settings) -> Translation:
+    """The container of a bundle.
+
+    Args:
+        settings: after Settings.with_annotations().
+
+    Raises:
+        SpecError: what the sandbox cannot do and must not leave out. SeccompError.
+    """
+    spec, linux = bundle.spec, bundle.spec.linux
+    config = RunConfig(list(bundle.process.args))
+    made = Translation(config)
+    warnings = made.warnings
+    _refuse(linux)
+    _warn_of_ignored(spec, warnings)
+    config.rootfs = bundle.rootfs
+    config.root_writable = spec.root is not None and not spec.root.readonly
+    config.overlay = settings.overlay
+    config.platform = settings.platform
+    config.fast_path = settings.fast_path
+    config.is_verbose = settings.debug
+    made.netns_path = _network(linux, settings, config)
+    _namespaces(linux, warnings)
+    config.uid_map = _id_map(linux, "uid", linux.uid_mappings)
+    config.gid_map = _id_map(linux, "gid", linux.gid_mappings)
+    config.hostname = _hostname(spec) or config.hostname
+    config.domainname = _name(spec.domainname, "domainname")
+    config.sysctl = _sysctl(linux)
+    config.mounts = translate_mounts(spec, bundle.path, warnings)
+    config.devices = translate_devices(linux)
+    config.masked_paths = translate_paths(linux.masked_paths, "linux.maskedPaths")
+    config.readonly_paths = translate_paths(linux.readonly_paths, "linux.readonlyPaths")
+    config.pids = _pids(linux)
+    process = translate_process(bundle.process, spec, bundle.rootfs, warnings)
+    config.process = process
+    config.user = User(process.uid, process.gid, process.groups)
+    for kind, identity, rows in (("uid", process.uid, config.uid_map), ("gid", process.gid, config.gid_map)):
+        if rows and not any(inside <= identity < inside + count for inside, _, count in rows):
+            raise SpecError(f"process.user.{kind}", f"cannot set {kind} to unmapped user in user namespace")
+    return made
+
+
+def translate_process(process: Process, spec: Spec, rootfs: str, warnings: list[str]) -> ProcessSpec:
+    """A program in the container: its first one, or one that `exec` adds. What an exec'd program does not say about
+    capabilities, limits, umask and OOM score is as the first one has it; the filter is the container's always.
+
+    Raises:
+        SpecError, SeccompError.
+    """
+    first = spec.process or process
+    at = f"{process.path}." if process.path else ""
+    made = ProcessSpec(list(process.args), _environment(process, at, spec, rootfs), process.cwd)
+    user = process.user
+    if user.uid == NO_ID or user.gid == NO_ID or NO_ID in user.additional_gids:
+        raise SpecError(f"{at}user", f"ids go from 0 to {NO_ID - 1}")
+    made.uid, made.gid, made.groups = user.uid, user.gid, user.additional_gids
+    umask = user.umask if user.umask is not None else first.user.umask
+    made.umask = None if umask is None else umask & 0o777
+    with_sets = process if process.capabilities is not None else first
+    if with_sets.capabilities is not None:
+        made.caps = _capabilities(with_sets.capabilities, warnings)
+    made.rlimits = _rlimits(process if process.rlimits else first)
+    made.no_new_privs = process.no_new_privileges
+    made.oom_score_adj = process.oom_score_adj if process.oom_score_adj is not None else first.oom_score_adj
+    made.terminal = process.terminal
+    if process.console_size is not None and process.terminal:
+        height, width = process.console_size
+        made.console_size = (height & 0xFFFF, width & 0xFFFF)
+    if spec.linux.seccomp is not None:
+        made.seccomp = compile_seccomp(spec.linux.seccomp)
+    for name, is_given in (
+        ("apparmorProfile", bool(process.apparmor_profile)),
+        ("selinuxLabel", bool(process.selinux_label)),
+        ("scheduler", process.scheduler is not None),
+        ("ioPriority", process.io_priority is not None),
+        ("execCPUAffinity", process.cpu_affinity is not None),
+    ):
+        if is_given:
+            warnings.append(f"{at}{name} is ignored")
+    return made
+
+
+# ---- the process ---------------------------------------------------------------------------------------------------
+
+
+def _environment(process: Process, at: str, spec: Spec, rootfs: str) -> dict[str, str]:
+    """The last of several values holds. HOME is there always: who starts a login shell expects it."""
+    env: dict[str, str] = {}
+    for index, entry in enumerate(process.env):
+        name, equals, value = entry.partition("=")
+        if not name or not equals:
+            raise SpecError(f"{at}env[{index}]", f"invalid environment variable: {entry!a}")
+        env[name] = value
+    if not env.get("HOME"):
+        env["HOME"] = _home(process.user.uid, spec, rootfs)
+    return env
+
+
+def _home(uid: int, spec: Spec, rootfs: str) -> str:
+    """The user's directory in the container's /etc/passwd, which may be a bind mount; "/" if it does not say."""
+    path = os.path.join(rootfs, "etc/passwd")
+    is_link = os.path.islink(os.path.join(rootfs, "etc"))  # it would lead out, as we do not look inside the sandbox
+    for mount in spec.mounts:
+        if mount.destination == "/etc/passwd" and mount.source.startswith("/"):
+            path, is_link = mount.source, False
+    try:
+        fd = -1 if is_link else os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        if fd < 0:
+            return "/"
+        with open(fd, encoding="utf-8", errors="surrogateescape") as file:
+            text = file.read(1 << 20) if stat.S_ISREG(os.fstat(fd).st_mode) else ""
+    except OSError:
+        return "/"
+    for line in text.split("\n"):
+        fields = line.split(":")
+        if len(fields) > 5 and fields[2] == str(uid) and fields[5].startswith("/"):
+            return fields[5]
+    return "/"
+
+
+def _capabilities(sets: dict[str, tuple[str, ...]], warnings: list[str]) -> Capabilities:
+    unknown = sorted({name for names in sets.values() for name in names if name not in CAPABILITIES})
+    if unknown:
+        warnings.append(f"ignoring unknown or unavailable capabilities: [{' '.join(map(ascii, unknown))}]")
+    return Capabilities(**{kind: _mask(names) for kind, names in sets.items()})
+
+
+def _mask(names: Iterable[str]) -> int:
+    mask = 0
+    for name in names:
+        mask |= 1 << CAPABILITIES[name] if name in CAPABILITIES else 0
+    return mask
+
+
+def _rlimits(process: Process) -> dict[int, tuple[int, int]]:
+    limits: dict[int, tuple[int, int]] = {}
+    for rlimit in process.rlimits:
+        if rlimit.type not in RLIMITS:
+            raise SpecError(f"{rlimit.path}.type", f"wrong rlimit value: {rlimit.type}")
+        number = RLIMITS[rlimit.type]
+        if number in limits:
+            raise SpecError(f"{rlimit.path}.type", f"{rlimit.type} is given twice")
+        if rlimit.soft > rlimit.hard:
+            raise SpecError(f"{rlimit.path}.soft", f"{rlimit.soft} is above the hard limit, {rlimit.hard}")
+        limits[number] = (rlimit.soft, rlimit.hard)
+    return limits
+
+
+# ---- the container -------------------------------------------------------------------------------------------------
+
+
+def _refuse(linux: Linux) -> None:
+    """What would make a difference that somebody relies on. runtime-spec wants an error for most of it."""
+    if linux.time_offsets:
+        raise SpecError("linux.timeOffsets", "time offsets are not supported")
+    if linux.intel_rdt is not None:
+        raise SpecError("linux.intelRdt", "intelRdt is specified in config, but Intel RDT is not supported")
+    if linux.net_devices:
+        raise SpecError("linux.netDevices", "moving network devices is not supported")
+    if linux.memory_policy is not None and linux.memory_policy.mode not in ("", "MPOL_DEFAULT"):
+        raise SpecError("linux.memoryPolicy", "memory policies are not supported")
+    if linux.personality is not None and linux.personality.domain == "LINUX32":
+        raise SpecError("linux.personality.domain", "LINUX32 is not supported: 32-bit programs cannot run")
+
+
+def _warn_of_ignored(spec: Spec, warnings: list[str]) -> None:
+    linux = spec.linux
+    if linux.mount_label:
+        warnings.append("linux.mountLabel is ignored: SELinux labels are not applied")
+    if linux.personality is not None and linux.personality.flags:
+        warnings.append("linux.personality.flags are ignored")
+    if linux.rootfs_propagation.endswith(("shared", "slave")):
+        warnings.append(f"linux.rootfsPropagation={linux.rootfs_propagation} has no effect: mounts stay in the sandbox")
+
+
+def _namespaces(linux: Linux, warnings: list[str]) -> None:
+    seen = set()
+    for namespace in linux.namespaces:
+        if namespace.name in seen:
+            raise SpecError(namespace.where, f'malformed spec file: duplicated ns "{namespace.name}"')
+        seen.add(namespace.name)
+        if namespace.name == "time":
+            raise SpecError(namespace.where, "time namespaces are not supported")
+        if namespace.path and not namespace.path.startswith("/"):
+            raise SpecError(f"{namespace.where}.path", f"{namespace.path!a} is not an absolute path")
+        if namespace.path and namespace.name == "mount":
+            raise SpecError(f"{namespace.where}.path", "joining a mount namespace is not supported")
+        if namespace.path and namespace.name in _NOT_SHARED:
+            instead = _NOT_SHARED[namespace.name]
+            warnings.append(f"{namespace.where}: the {namespace.name} namespace cannot be shared: {instead}")
+    if linux.namespaces:
+        for name in sorted(_NOT_SHARED.keys() - seen - {"cgroup"}):
+            warnings.append(f"linux.namespaces: the host's {name} namespace cannot be shared: {_NOT_SHARED[name]}")
+
+
+def _network(linux: Linux, settings: Settings, config: RunConfig) -> str:
+    """Sets config.net; the path of the namespace to join. With one, net stays "none": if nobody opens it, the container
+    has no network rather than the host's."""
+    namespace = linux.namespace("network")
+    config.net = "host" if namespace is None else "none"
+    if settings.network != "auto":
+        config.net = settings.network
+        return ""
+    return namespace.path if namespace is not None else ""
+
+
+def _id_map(linux: Linux, kind: str, mappings: list[IdMapping]) -> list[tuple[int, int, int]]:
+    """How ids inside are owners of host files. A user namespace that is joined tells its own map."""
+    namespace = linux.namespace("user")
+    where = f"linux.{kind}Mappings"
+    if namespace is None:
+        if mappings:
+            problem = "user namespace mappings specified, but user namespace isn't enabled in the config"
+            raise SpecError(where, problem)
+        return []
+    if namespace.path:
+        if mappings:
+            raise SpecError(where, "user namespace mappings specified, but also namespace path")
+        return _map_of_namespace(namespace.path, kind, f"{namespace.where}.path")
+    if not mappings:
+        problem = "user namespaces enabled, but no namespace path to join nor mappings to apply specified"
+        raise SpecError(where, problem)
+    made = []
+    for at, mapping in enumerate(mappings):
+        if not mapping.size or max(mapping.container_id, mapping.host_id) + mapping.size > NO_ID:
+            raise SpecError(f"{where}[{at}]", f"ids go from 0 to {NO_ID - 1}")
+        made.append((mapping.container_id, mapping.host_id, mapping.size))
+    for by in (0, 1):
+        ranges = sorted((row[by], row[by] + row[2]) for row in made)
+        if any(ranges[at][1] > ranges[at + 1][0] for at in range(len(ranges) - 1)):
+            raise SpecError(where, "two mappings overlap")
+    return made
+
+
+def _map_of_namespace(path: str, kind: str, where: str) -> list[tuple[int, int, int]]:
+    """/proc/PID/ns/user has its map beside it. That of a namespace file elsewhere cannot be read without joining it."""
+    parts = path.split("/")
+    if len(parts) != 5 or parts[:2] != ["", "proc"] or parts[3:] != ["ns", "user"]:
+        raise SpecError(where, f"{path!a}: only the user namespace of a process, /proc/PID/ns/user, can be joined")
+    try:
+        with open(f"/proc/{parts[2]}/{kind}_map", encoding="ascii") as file:
+            rows = [line.split() for line in file]
+    except OSError as error:
+        raise SpecError(where, f"{path}: {os.strerror(error.errno or 0).lower()}") from None
+    return [(int(inside), int(host), int(count)) for inside, host, count in rows]
+
+
+def _hostname(spec: Spec) -> str:
+    """ "" for the host's. A pod's name is that of the UTS namespace it shares; who made it also put it in HOSTNAME."""
+    namespace = spec.linux.namespace("uts")
+    if not spec.hostname and namespace is not None and namespace.path and spec.process is not None:
+        for entry in spec.process.env:
+            if entry.startswith("HOSTNAME=") and len(entry.encode()) <= 64 + len("HOSTNAME="):
+                return entry.removeprefix("HOSTNAME=")
+    return _name(spec.hostname, "hostname")
+
+
+def _name(value: str, field: str) -> str:
+    """A host or domain name that sethostname(2) would take."""
+    if len(value.encode()) > 64:
+        raise SpecError(field, "must not be longer than 64 bytes")
+    return value
+
+
+def _sysctl(linux: Linux) -> dict[str, str]:
+    """Names with dots, a dot in a name as a slash, as sysctl(8) has them. Only what belongs to a namespace of the
+    container's own can be set, in runc's words; whether we know it is the sandbox's to say."""
+    own = {namespace.name for namespace in linux.namespaces}
+    made = {}
+    for given, value in linux.sysctl.items():
+        first = next((letter for letter in given if letter in "./"), ".")
+        name = given if first == "." else given.translate({ord("."): "/", ord("/"): "."})
+        where = f'linux.sysctl["{given}"]'
+        if name.startswith(_SYSCTL_OF_IPC):
+            if "ipc" not in own:
+                raise SpecError(where, f'sysctl "{name}" is not allowed in the hosts ipc namespace')
+        elif name.startswith("net."):
+            if "network" not in own:
+                raise SpecError(where, f'sysctl "{name}" not allowed in host network namespace')
+        elif name == "kernel.hostname" and "uts" in own:
+            raise SpecError(where, f'sysctl "{name}" is not allowed as it conflicts with the OCI "hostname" field')
+        elif not (name == "kernel.domainname" and "uts" in own) and not (name.startswith("user.") and "user" in own):
+            raise SpecError(where, f'sysctl "{name}" is not in a separate kernel namespace')
+        made[name] = value
+    return made
+
+
+def _pids(linux: Linux) -> int:
+    """Tasks that the sandbox may have. The cgroup counts our own processes too; this limit is the program's alone."""
+    import resource
+
+    limit = linux.resources.pids_limit if linux.resources is not None else None
+    wanted = limit if limit is not None and limit > 0 else PIDS_WITHOUT_LIMIT
+    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    return min(wanted, 1 << 22, hard if hard != resource.RLIM_INFINITY else 1 << 22)
