@@ -37,7 +37,7 @@ enum check {
     FIFO_REMOVE,
     STAT,        /* a descriptor itself (AT_EMPTY_PATH) or below the sentry's /proc */
     FD_TIMES,    /* times of a descriptor, no path */
-    SOCKET,      /* unix, inet, inet6; no raw or packet sockets */
+    SOCKET,      /* unix, inet, inet6, netlink (routes); no raw or packet sockets */
     KILL
 };
 
@@ -226,6 +226,14 @@ static void check_arguments(struct program *p, enum check check, uint32_t nr, co
         break;
     case SOCKET:
         load(p, LOW(0));
+        put(p, BPF_JMP | BPF_JEQ | BPF_K, AF_NETLINK, 0, 10);
+        load(p, LOW(2)); /* NETLINK_ROUTE, which without capabilities only reads */
+        require(p, 0);
+        load(p, LOW(1));
+        put(p, BPF_ALU | BPF_AND | BPF_K, 0xf, 0, 0);
+        allow_if_equal(p, SOCK_RAW);
+        allow_if_equal(p, SOCK_DGRAM);
+        verdict(p, DENY);
         put(p, BPF_JMP | BPF_JEQ | BPF_K, AF_UNIX, 3, 0);
         put(p, BPF_JMP | BPF_JEQ | BPF_K, AF_INET, 2, 0);
         put(p, BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 1, 0);

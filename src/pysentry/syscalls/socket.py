@@ -10,6 +10,7 @@ from pysentry.kernel.description import MAX_RW_COUNT, description_of
 from pysentry.kernel.poll import deadline_after
 from pysentry.kernel.wait import Interrupted
 from pysentry.net import rights
+from pysentry.net.netlink import AF_NETLINK, open_netlink
 from pysentry.net.options import MAX_VALUE_SIZE
 from pysentry.net.socket import AF_INET, AF_INET6, AF_UNIX, MSG_DONTWAIT, Socket, open_inet
 from pysentry.net.unix import open_pair, open_unix
@@ -62,6 +63,8 @@ def socket(task: Task, domain: int, type: int, protocol: int) -> int:
         made = open_unix(task, kind, protocol, type)
     elif domain in (AF_INET, AF_INET6):
         made = open_inet(domain, kind, protocol, type)
+    elif domain == AF_NETLINK:
+        made = open_netlink(kind, protocol, type)
     else:
         raise EAFNOSUPPORT(f"family {domain}")
     return task.fd_table.alloc(made.c, cloexec=bool(type & _SOCK_CLOEXEC))
@@ -73,7 +76,7 @@ def socketpair(task: Task, domain: int, type: int, protocol: int, sv: UserAddr) 
     with task.fd_table.reserve(2, cloexec=bool(type & _SOCK_CLOEXEC)) as slots:
         task.memory.write(sv, _INT32_PAIR.pack(*slots.fds))
         if domain != AF_UNIX:
-            raise EOPNOTSUPP("socketpair") if domain in (AF_INET, AF_INET6) else EAFNOSUPPORT(f"family {domain}")
+            raise EOPNOTSUPP("socketpair") if domain in (AF_INET, AF_INET6, AF_NETLINK) else EAFNOSUPPORT(f"family {domain}")
         first, second = open_pair(task, kind, protocol, type)
         slots.install(first.c, second.c)
     return 0
