@@ -1,13 +1,12 @@
 """What config.json asks for, as the sandbox takes it: Spec and Settings -> RunConfig, Process -> ProcessSpec.
 
 Owns what each field becomes, is refused or is ignored with a warning. Mounts are translate_mounts.py's, the system call
-filter is seccomp.py's. Starts nothing; looks at the host only for names (/etc/passwd of the root, id maps).
+filter is seccomp.py's. Starts nothing; looks at the host only for the id map of a namespace.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 
 from pysentry.oci.errors import SpecError
 from pysentry.oci.seccomp import compile_seccomp
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from pysentry.oci.spec_linux import IdMapping, Linux
     from pysentry.oci.spec_process import Process
 
-PIDS_WITHOUT_LIMIT = 32768
 NO_ID = 0xFFFF_FFFF  # (uid_t)-1
 # Namespaces that a path in config.json cannot make us share, with what happens instead.
 _NOT_SHARED = {
@@ -37,20 +35,9 @@ _NOT_SHARED = {
 _SYSCTL_OF_IPC = ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
 
 
-class Translation:
-    """config: without `container` and `netns_fd`. netns_path: the network namespace that the caller opens for
-    config.netns_fd, or "". warnings: one line each, for the log."""
-
-    __slots__ = ("config", "netns_path", "warnings")
-
-    def __init__(self, config: RunConfig) -> None:
-        self.config = config
-        self.netns_path = ""
-        self.warnings: list[str] = []
-
-
-def translate(bundle: Bundle, settings: Settings) -> Translation:
-    """The container of a bundle.
+def run_config(bundle: Bundle, settings: Settings) -> tuple[RunConfig, list[str]]:
+    """The container of a bundle, without `container`, and warnings. netns_fd is open (CLOEXEC) if the container joins a
+    network namespace; the caller closes it.
 
     Args:
         settings: after Settings.with_annotations().
@@ -60,8 +47,7 @@ def translate(bundle: Bundle, settings: Settings) -> Translation:
     """
     spec, linux = bundle.spec, bundle.spec.linux
     config = RunConfig(list(bundle.process.args))
-    made = Translation(config)
-    warnings = made.warnings
+    warnings: list[str] = []
     _refuse(linux)
     _warn_of_ignored(spec, warnings)
     config.rootfs = bundle.rootfs
@@ -70,7 +56,6 @@ def translate(bundle: Bundle, settings: Settings) -> Translation:
     config.platform = settings.platform
     config.fast_path = settings.fast_path
     config.is_verbose = settings.debug
-    made.netns_path = _network(linux, settings, config)
     _namespaces(linux, warnings)
     config.uid_map = _id_map(linux, "uid", linux.uid_mappings)
     config.gid_map = _id_map(linux, "gid", linux.gid_mappings)
@@ -82,25 +67,27 @@ def translate(bundle: Bundle, settings: Settings) -> Translation:
     config.masked_paths = translate_paths(linux.masked_paths, "linux.maskedPaths")
     config.readonly_paths = translate_paths(linux.readonly_paths, "linux.readonlyPaths")
     config.pids = _pids(linux)
-    process = translate_process(bundle.process, spec, bundle.rootfs, warnings)
+    process, more = process_spec(bundle.process, spec)
     config.process = process
     config.user = User(process.uid, process.gid, process.groups)
     for kind, identity, rows in (("uid", process.uid, config.uid_map), ("gid", process.gid, config.gid_map)):
         if rows and not any(inside <= identity < inside + count for inside, _, count in rows):
             raise SpecError(f"process.user.{kind}", f"cannot set {kind} to unmapped user in user namespace")
-    return made
+    _network(linux, settings, config)  # last: nothing that comes after it can fail and leave the descriptor open
+    return config, [*warnings, *more]
 
 
-def translate_process(process: Process, spec: Spec, rootfs: str, warnings: list[str]) -> ProcessSpec:
-    """A program in the container: its first one, or one that `exec` adds. What an exec'd program does not say about
-    capabilities, limits, umask and OOM score is as the first one has it; the filter is the container's always.
+def process_spec(process: Process, spec: Spec) -> tuple[ProcessSpec, list[str]]:
+    """A program in the container, its first one or one that `exec` adds, and warnings. What an exec'd program does not
+    say about capabilities, limits, umask and OOM score is as the first one has it; the filter is the container's always.
 
     Raises:
         SpecError, SeccompError.
     """
+    warnings: list[str] = []
     first = spec.process or process
     at = f"{process.path}." if process.path else ""
-    made = ProcessSpec(list(process.args), _environment(process, at, spec, rootfs), process.cwd)
+    made = ProcessSpec(list(process.args), _environment(process, at), process.cwd)
     user = process.user
     if user.uid == NO_ID or user.gid == NO_ID or NO_ID in user.additional_gids:
         raise SpecError(f"{at}user", f"ids go from 0 to {NO_ID - 1}")
@@ -128,45 +115,21 @@ def translate_process(process: Process, spec: Spec, rootfs: str, warnings: list[
     ):
         if is_given:
             warnings.append(f"{at}{name} is ignored")
-    return made
+    return made, warnings
 
 
 # ---- the process ---------------------------------------------------------------------------------------------------
 
 
-def _environment(process: Process, at: str, spec: Spec, rootfs: str) -> dict[str, str]:
-    """The last of several values holds. HOME is there always: who starts a login shell expects it."""
+def _environment(process: Process, at: str) -> dict[str, str]:
+    """The last of several values holds."""
     env: dict[str, str] = {}
     for index, entry in enumerate(process.env):
         name, equals, value = entry.partition("=")
         if not name or not equals:
             raise SpecError(f"{at}env[{index}]", f"invalid environment variable: {entry!a}")
         env[name] = value
-    if not env.get("HOME"):
-        env["HOME"] = _home(process.user.uid, spec, rootfs)
     return env
-
-
-def _home(uid: int, spec: Spec, rootfs: str) -> str:
-    """The user's directory in the container's /etc/passwd, which may be a bind mount; "/" if it does not say."""
-    path = os.path.join(rootfs, "etc/passwd")
-    is_link = os.path.islink(os.path.join(rootfs, "etc"))  # it would lead out, as we do not look inside the sandbox
-    for mount in spec.mounts:
-        if mount.destination == "/etc/passwd" and mount.source.startswith("/"):
-            path, is_link = mount.source, False
-    try:
-        fd = -1 if is_link else os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        if fd < 0:
-            return "/"
-        with open(fd, encoding="utf-8", errors="surrogateescape") as file:
-            text = file.read(1 << 20) if stat.S_ISREG(os.fstat(fd).st_mode) else ""
-    except OSError:
-        return "/"
-    for line in text.split("\n"):
-        fields = line.split(":")
-        if len(fields) > 5 and fields[2] == str(uid) and fields[5].startswith("/"):
-            return fields[5]
-    return "/"
 
 
 def _capabilities(sets: dict[str, tuple[str, ...]], warnings: list[str]) -> Capabilities:
@@ -244,15 +207,19 @@ def _namespaces(linux: Linux, warnings: list[str]) -> None:
             warnings.append(f"linux.namespaces: the host's {name} namespace cannot be shared: {_NOT_SHARED[name]}")
 
 
-def _network(linux: Linux, settings: Settings, config: RunConfig) -> str:
-    """Sets config.net; the path of the namespace to join. With one, net stays "none": if nobody opens it, the container
-    has no network rather than the host's."""
+def _network(linux: Linux, settings: Settings, config: RunConfig) -> None:
+    """Sets config.net, and config.netns_fd for a namespace to join; net is "none" then too: a descriptor that got lost
+    would mean no network rather than the host's."""
     namespace = linux.namespace("network")
     config.net = "host" if namespace is None else "none"
     if settings.network != "auto":
         config.net = settings.network
-        return ""
-    return namespace.path if namespace is not None else ""
+    elif namespace is not None and namespace.path:
+        try:
+            config.netns_fd = os.open(namespace.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        except OSError as error:
+            problem = f"open {namespace.path}: {os.strerror(error.errno or 0).lower()}"
+            raise SpecError(f"{namespace.where}.path", problem) from None
 
 
 def _id_map(linux: Linux, kind: str, mappings: list[IdMapping]) -> list[tuple[int, int, int]]:
@@ -337,10 +304,12 @@ def _sysctl(linux: Linux) -> dict[str, str]:
 
 
 def _pids(linux: Linux) -> int:
-    """Tasks that the sandbox may have. The cgroup counts our own processes too; this limit is the program's alone."""
+    """Tasks that the program may have; 0: no limit of ours. The cgroup has the same limit, but our own processes count
+    there too. A hard limit of ours cannot be raised, so no more than that."""
     import resource
 
     limit = linux.resources.pids_limit if linux.resources is not None else None
-    wanted = limit if limit is not None and limit > 0 else PIDS_WITHOUT_LIMIT
+    if limit is None or limit <= 0:
+        return 0
     hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
-    return min(wanted, 1 << 22, hard if hard != resource.RLIM_INFINITY else 1 << 22)
+    return limit if hard == resource.RLIM_INFINITY else min(limit, hard)
