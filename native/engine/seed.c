@@ -35,7 +35,7 @@ void engine_bear(void)
 void seed_first_exec(struct task *t, struct user_regs_struct *regs)
 {
     /* In the seed's copy of our memory, too, until this very call replaces it. */
-    static const char empty[] = "", *const argv[] = {"seed", NULL};
+    static const char empty[] = "", *const argv[] = {"pysentry-seed", NULL};
     regs->orig_rax = regs->rax = SYS_execveat;
     regs->rdi = STUB_FD;
     regs->rsi = (uint64_t)empty;

@@ -186,7 +186,7 @@ class Connection:
 
     def _pids(self, _message: Message) -> Message:
         """{"op":"pids"}: host pids of every process inside."""
-        return {"pids": [group.tgid for group in all_groups()]}
+        return {"pids": sorted(group.tgid for group in all_groups())}
 
     def _pause(self, _message: Message) -> Message:
         """{"op":"pause"}: where there is no freezer, every process is stopped by a signal."""
@@ -215,10 +215,9 @@ class Connection:
 
     def _exec(self, message: Message) -> Message | None:
         """{"op":"exec","process":ProcessSpec.to_document()} with descriptors: 0, 1, 2 (none with a terminal), then
-        those that become 3, 4, ... The answer comes when the program runs; then {"exited": wait status}."""
+        those that become 3, 4, ... The answer comes when the program runs; then {"exited": wait status}. Also before
+        `start`: that is how startContainer hooks run."""
         control = self._control
-        if not control.has_started:
-            raise ProtocolError("the container has not been started")
         try:
             process = ProcessSpec.from_document(message["process"])
         except (KeyError, TypeError, ValueError) as error:
