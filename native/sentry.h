@@ -16,7 +16,7 @@
 #define ERESTARTNOHAND 514
 
 /* ---- files --------------------------------------------------------------------------------------*/
-enum fs_kind { FS_TREE, FS_GOFER, FS_PROC, FS_SYS, FS_PTS, FS_ANON };
+enum fs_kind { FS_TREE, FS_GOFER, FS_PROC, FS_SYS, FS_PTS, FS_ANON, FS_BIND }; /* FS_BIND: Python's alone */
 
 #define SB_RDONLY   1
 #define SB_NOSUID   2
@@ -25,6 +25,11 @@ enum fs_kind { FS_TREE, FS_GOFER, FS_PROC, FS_SYS, FS_PTS, FS_ANON };
 #define SB_CACHED  16 /* nobody else changes the host tree: attributes and misses stay true */
 #define SB_OVERFLOW_ROOT 32 /* reserved */
 #define SB_LIMITED 64 /* a tree with a size limit: Python makes its files */
+#define SB_NOSYMFOLLOW 128
+#define SB_NOATIME 256
+#define SB_NODIRATIME 512
+#define SB_STRICTATIME 1024
+#define SB_UNBINDABLE 2048
 
 /* One mounted file system. Every mount has its own superblock, so a path is just a dentry. */
 struct superblock {

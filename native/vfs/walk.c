@@ -49,6 +49,10 @@ static struct dentry *parent_of(const struct walk *w, struct dentry *d)
 static struct dentry *look_up(struct walk *w, struct dentry *dir, const char *name, uint32_t len, int *error)
 {
     const struct superblock *sb = dir->sb;
+    if (sb->kind == FS_BIND) { /* its names are another file system's */
+        *error = SENTRY_PUNT;
+        return NULL;
+    }
     *error = -ENOENT;
     if (dir->flags & DENTRY_UNHASHED)
         return NULL;
@@ -188,7 +192,7 @@ int vfs_walk(struct task *t, struct dentry *base, const char *path, uint32_t fla
         out->parent = NULL;
         if ((inode->flags & INODE_PYTHON) || !inode->symlink)
             return SENTRY_PUNT; /* a link of /proc, whose target is no path */
-        if (++w->links > SYMLINKS_MAX)
+        if (++w->links > SYMLINKS_MAX || (child->sb->flags & SB_NOSYMFOLLOW))
             return -ELOOP;
         error = splice_link(w, inode->symlink, next, has_slash, &p);
         if (error)
@@ -202,6 +206,8 @@ int vfs_walk(struct task *t, struct dentry *base, const char *path, uint32_t fla
             out->parent = d;
         }
     }
+    if (d->sb->kind == FS_BIND)
+        return SENTRY_PUNT;
     out->dentry = d;
     if (out->has_slash && !(flags & WALK_PARENT) && !S_ISDIR(d->inode->mode))
         return -ENOTDIR;

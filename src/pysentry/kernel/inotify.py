@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pysentry.kernel.task import Task
-    from pysentry.platform.cdefs import CDentry, CDescription, CInode
+    from pysentry.platform.cdefs import CDentry, CDescription, CInode, CSuperblock
 
 IN_ALL_EVENTS = 0xFFF
 IN_UNMOUNT, IN_Q_OVERFLOW, IN_IGNORED = 0x2000, 0x4000, 0x8000
@@ -79,7 +79,7 @@ class Inotify(Description):
         self.watches[watch.wd] = watch
         _watchers.setdefault(inode.id, []).append(watch)
         inode.flags |= lib.INODE_WATCHED
-        notify.listener = _on_event
+        notify.listener, notify.unmount_listener = _on_event, _on_unmount
         return watch.wd
 
     def remove(self, wd: int) -> None:
@@ -99,7 +99,7 @@ class Inotify(Description):
             del _watchers[inode.id]
             inode.flags &= ~lib.INODE_WATCHED
             if not _watchers:
-                notify.listener = None
+                notify.listener = notify.unmount_listener = None
         lib.dentry_unref(watch.dentry)
 
     def put(self, wd: int, mask: int, name: bytes, cookie: int) -> None:
@@ -165,4 +165,12 @@ def _on_event(inode: CInode, mask: int, name: bytes, cookie: int) -> None:
             watch.instance.put(watch.wd, mask, name, cookie)
             is_gone = is_gone or bool(watch.mask & IN_ONESHOT)
         if is_gone and watch.wd in watch.instance.watches:
+            watch.instance.remove(watch.wd)
+
+
+def _on_unmount(sb: CSuperblock) -> None:
+    """vfs/notify: a file system is gone, and with it the watches in it."""
+    for watch in [watch for watches in _watchers.values() for watch in watches]:
+        if watch.dentry.sb == sb:
+            watch.instance.put(watch.wd, IN_UNMOUNT, b"", 0)
             watch.instance.remove(watch.wd)

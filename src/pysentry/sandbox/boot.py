@@ -144,7 +144,10 @@ def _check(result: int, what: str) -> int:
 def _kernel_file_systems(config: RunConfig):  # type: ignore[no-untyped-def]
     from pysentry.vfs.filesystems.proc import make_proc
     from pysentry.vfs.filesystems.sys import make_sys
+    from pysentry.vfs.mounting import register_type
 
+    register_type(b"proc", make_proc)
+    register_type(b"sysfs", make_sys)
     return make_proc, make_sys
 
 

@@ -29,6 +29,7 @@ FAMILIES = (
     "ioctl",
     "limits",
     "memory",
+    "mount",
     "open",
     "pipe",
     "poll",

@@ -397,6 +397,8 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     160: _d_i32_u64,  # setrlimit(resource, rlim)
     161: _d_u64,  # chroot(path)
     162: _d,  # sync()
+    165: _d_u64_u64_u64_u64_u64,  # mount(source, target, fstype, flags, data)
+    166: _d_u64_u32,  # umount2(target, flags)
     170: _d_u64_i32,  # sethostname(name, len)
     171: _d_u64_i32,  # setdomainname(name, len)
     187: _d_i32_i64_u64,  # readahead(fd, offset, count)

@@ -85,7 +85,8 @@ def attributes_of(task: Task, description: CDescription) -> Any:
     inode = description.inode
     if inode == ffi.NULL:
         return HostAttributes(task, description)
-    filesystem_of(inode.sb).refresh(task, inode, description=description)
+    sb = inode.sb if description.dentry == ffi.NULL else description.dentry.sb
+    filesystem_of(sb).refresh(task, inode, description=description)
     return inode
 
 
@@ -247,7 +248,8 @@ def fstatfs(task: Task, fd: int, buf: UserAddr) -> int:
     c = task.fd_table.get(fd)
     if c.inode == ffi.NULL:
         return _write_statfs(task, buf, _anonymous(c), None)
-    return _write_statfs(task, buf, filesystem_of(c.inode.sb).statfs(), c.inode.sb)
+    sb = c.inode.sb if c.dentry == ffi.NULL else c.dentry.sb
+    return _write_statfs(task, buf, filesystem_of(sb).statfs(), sb)
 
 
 def _anonymous(c: CDescription) -> Statfs:

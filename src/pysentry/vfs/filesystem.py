@@ -14,9 +14,12 @@ import os
 
 from pysentry.abi.errno import EINVAL, ENODATA, ENXIO, EOPNOTSUPP, EPERM, EROFS, EXDEV, LinuxError
 from pysentry.abi.stat import (
+    ST_NOATIME,
     ST_NODEV,
+    ST_NODIRATIME,
     ST_NOEXEC,
     ST_NOSUID,
+    ST_NOSYMFOLLOW,
     ST_RDONLY,
     ST_RELATIME,
     ST_VALID,
@@ -192,12 +195,15 @@ def filesystem_of(sb: CSuperblock) -> FileSystem:
 
 def statfs_flags(sb: CSuperblock) -> int:
     """ST_* of a mount."""
-    flags = ST_VALID | ST_RELATIME
+    flags = ST_VALID | (0 if sb.flags & (lib.SB_NOATIME | lib.SB_STRICTATIME) else ST_RELATIME)
     for mount_flag, shown in (
         (lib.SB_RDONLY, ST_RDONLY),
         (lib.SB_NOSUID, ST_NOSUID),
         (lib.SB_NODEV, ST_NODEV),
         (lib.SB_NOEXEC, ST_NOEXEC),
+        (lib.SB_NOSYMFOLLOW, ST_NOSYMFOLLOW),
+        (lib.SB_NOATIME, ST_NOATIME),
+        (lib.SB_NODIRATIME, ST_NODIRATIME),
     ):
         if sb.flags & mount_flag:
             flags |= shown

@@ -14,6 +14,7 @@ from pysentry.abi.stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, is_directory
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs.dentry import add, dentry_name, new_inode, path_of, topmost
 from pysentry.vfs.filesystem import filesystem_of
+from pysentry.vfs.filesystems.bind import BindFileSystem
 from pysentry.vfs.filesystems.dev import make_dev
 from pysentry.vfs.filesystems.gofer import make_bind
 from pysentry.vfs.filesystems.pts import make_pts
@@ -64,17 +65,33 @@ class Mount:
     @property
     def root(self) -> bytes:
         """The part of the file system that is mounted, as /proc/self/mountinfo shows it."""
-        return b"/" + lower_path(self.sb.root) if self.sb.tree >= 0 else b"/"
+        if not isinstance(self.file_system, BindFileSystem):
+            return _root_in_file_system(self.sb)
+        source = self.file_system.source_of(self.sb.root)
+        inside = path_of(source, source.sb.root)
+        return (_root_in_file_system(source.sb).rstrip(b"/") + inside).rstrip(b"/") or b"/"
 
     @property
     def options(self) -> list[str]:
         """Per-mount options."""
         flags = self.sb.flags
         options = ["ro" if flags & lib.SB_RDONLY else "rw"]
-        for flag, word in ((lib.SB_NOSUID, "nosuid"), (lib.SB_NODEV, "nodev"), (lib.SB_NOEXEC, "noexec")):
-            if flags & flag:
-                options.append(word)
-        return [*options, "relatime"]
+        options += [word for flag, word in _OPTION_WORDS if flags & flag]
+        return options if flags & lib.SB_NOATIME else [*options, "relatime"]
+
+
+_OPTION_WORDS = (
+    (lib.SB_NOSUID, "nosuid"),
+    (lib.SB_NODEV, "nodev"),
+    (lib.SB_NOEXEC, "noexec"),
+    (lib.SB_NOATIME, "noatime"),
+    (lib.SB_NODIRATIME, "nodiratime"),
+    (lib.SB_NOSYMFOLLOW, "nosymfollow"),
+)
+
+
+def _root_in_file_system(sb: CSuperblock) -> bytes:
+    return b"/" + lower_path(sb.root) if sb.tree >= 0 else b"/"
 
 
 _mounts: list[Mount] = []
@@ -83,6 +100,20 @@ _mounts: list[Mount] = []
 def mount_table() -> list[Mount]:
     """All mounts, in the order they were made."""
     return list(_mounts)
+
+
+def mount_of(dentry: CDentry) -> Mount:
+    """The mount that a dentry is in."""
+    return next(mount for mount in _mounts if mount.sb == dentry.sb)
+
+
+def detach_mount(mount: Mount) -> None:
+    """Takes a mount out of the tree; what is open in it stays."""
+    covered = mount.sb.covered
+    covered.mounted = ffi.NULL
+    mount.sb.covered = ffi.NULL
+    lib.dentry_unref(covered)
+    _mounts.remove(mount)
 
 
 def new_device() -> int:

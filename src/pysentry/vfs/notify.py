@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pysentry.platform.cdefs import CDentry, CInode
+    from pysentry.platform.cdefs import CDentry, CInode, CSuperblock
 
 IN_ACCESS = 0x001
 IN_MODIFY = 0x002
@@ -30,6 +30,7 @@ IN_ISDIR = 0x40000000
 
 # (watched inode, IN_* with IN_ISDIR, name in the watched directory or b"", cookie that joins the halves of a move)
 listener: Callable[[CInode, int, bytes, int], None] | None = None
+unmount_listener: Callable[[CSuperblock], None] | None = None
 _last_cookie = 0
 
 
@@ -57,6 +58,12 @@ def on_inode(inode: CInode, event: int) -> None:
     """Something happened to a file itself that its directory is not told of (IN_DELETE_SELF, IN_MOVE_SELF)."""
     if inode.flags & lib.INODE_WATCHED and listener is not None:
         listener(inode, event | (IN_ISDIR if is_directory(inode.mode) else 0), b"", 0)
+
+
+def on_unmount(sb: CSuperblock) -> None:
+    """A file system is gone."""
+    if unmount_listener is not None:
+        unmount_listener(sb)
 
 
 def next_cookie() -> int:

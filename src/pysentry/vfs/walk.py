@@ -260,7 +260,11 @@ class _Walker:
     def _follow(self, entry: CDentry) -> bytes | tuple[CDentry | None, CDescription | None]:
         """What a symlink leads to: a path; or, for a magic link, a place or an anonymous file itself."""
         self.links += 1
-        if self.links > MAX_SYMLINKS or self.resolve_flags & RESOLVE_NO_SYMLINKS:
+        if (
+            self.links > MAX_SYMLINKS
+            or self.resolve_flags & RESOLVE_NO_SYMLINKS
+            or entry.sb.flags & lib.SB_NOSYMFOLLOW
+        ):
             raise ELOOP("symlinks")
         file_system = filesystem_of(entry.sb)
         if entry.inode.flags & lib.INODE_PYTHON and self.task is not None:

@@ -11,6 +11,7 @@ Nothing here ever writes to the host. Rules (who may, which error) were decided 
 
 from __future__ import annotations
 
+import fcntl
 import os
 from time import time_ns
 
@@ -282,7 +283,10 @@ class TreeFileSystem(MemoryXattrs):
             with host_errors():
                 os.ftruncate(content_fd(inode), 0)
         with host_errors():
-            host_fd = os.dup(content_fd(inode))
+            content = content_fd(inode)
+            if self.sb.flags & lib.SB_NOATIME:
+                fcntl.fcntl(content, fcntl.F_SETFL, os.O_NOATIME)
+            host_fd = os.dup(content)
         return file_description(lib.DESC_FILE, host_fd, shown, has_own_position=True)
 
     def copy_up(self, dentry: CDentry, length: int | None = None) -> None:

@@ -1,0 +1,41 @@
+"""mount(2), umount2(2): arguments out of memory. What they do is vfs/mounting."""
+
+from __future__ import annotations
+
+from pysentry.abi.errno import EFAULT
+from pysentry.syscalls.registry import syscall
+from pysentry.vfs import mounting
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pysentry.abi.types import UserAddr
+    from pysentry.kernel.task import Task
+
+_PAGE = 4096
+_MAGIC, _MAGIC_MASK = 0xC0ED0000, 0xFFFF0000  # Linux 2.4's way to say that the flags are flags
+
+
+@syscall
+def mount(task: Task, source: UserAddr, target: UserAddr, fstype: UserAddr, flags: int, data: UserAddr) -> int:
+    type_name = task.memory.read_cstr(fstype) if fstype else None
+    name = task.memory.read_cstr(source) if source else None
+    options = _options(task, data) if data else b""
+    if flags & _MAGIC_MASK == _MAGIC:
+        flags &= ~_MAGIC_MASK
+    mounting.mount(task, name, task.memory.read_cstr(target), type_name, flags, options)
+    return 0
+
+
+def _options(task: Task, data: UserAddr) -> bytes:
+    """At most a page, ended by NUL: copy_mount_options()."""
+    try:
+        page = task.memory.read(data, _PAGE)
+    except EFAULT:
+        page = task.memory.read(data, _PAGE - data % _PAGE)
+    return page.split(b"\0", 1)[0]
+
+
+@syscall
+def umount2(task: Task, target: UserAddr, flags: int) -> int:
+    mounting.unmount(task, task.memory.read_cstr(target), flags)
+    return 0

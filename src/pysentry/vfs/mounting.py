@@ -1,0 +1,345 @@
+"""mount(2) and its kin: changing the tree of mounts while the sandbox runs.
+
+Owns what these calls require (Linux fs/namespace.c) and the file systems that a program may mount: those that live in the
+sentry. Everything stays in the sandbox's own tree; the host is never asked to mount anything. There are no block devices.
+There is one mount namespace and every mount in it is private.
+"""
+
+from __future__ import annotations
+
+from pysentry.abi.capability import CAP_SYS_ADMIN
+from pysentry.abi.errno import (
+    EAGAIN,
+    EBUSY,
+    EINVAL,
+    ELOOP,
+    ENODEV,
+    ENOTDIR,
+    EPERM,
+)
+from pysentry.abi.fcntl import AT_FDCWD, O_ACCMODE, O_RDONLY
+from pysentry.abi.stat import is_directory
+from pysentry.platform.native import ffi, lib
+from pysentry.vfs import notify
+from pysentry.vfs.dentry import Hold, children
+from pysentry.vfs.filesystem import filesystem_of
+from pysentry.vfs.filesystems.bind import BindFileSystem, make_bind_of
+from pysentry.vfs.filesystems.tree import make_tree
+from pysentry.vfs.mounts import Mount, attach_mount, detach_mount, mount_of, mount_table, new_device
+from pysentry.vfs.permissions import is_capable
+from pysentry.vfs.walk import resolve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pysentry.kernel.task import Task
+    from pysentry.platform.cdefs import CDentry, CDescription, CSuperblock
+    from pysentry.vfs.filesystem import FileSystem
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
+MS_REMOUNT, MS_NOSYMFOLLOW = 0x20, 0x100
+MS_NOATIME, MS_NODIRATIME, MS_BIND, MS_MOVE, MS_REC = 0x400, 0x800, 0x1000, 0x2000, 0x4000
+MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED = 1 << 17, 1 << 18, 1 << 19, 1 << 20
+MS_RELATIME, MS_STRICTATIME = 1 << 21, 1 << 24
+# SYNCHRONOUS, MANDLOCK, DIRSYNC, SILENT, POSIXACL, I_VERSION, LAZYTIME: true anyway, or without a meaning in memory.
+_MS_INDIFFERENT = 0x10 | 0x40 | 0x80 | 1 << 15 | 1 << 16 | 1 << 23 | 1 << 25
+_PROPAGATION = MS_UNBINDABLE | MS_PRIVATE | MS_SLAVE | MS_SHARED
+_KERNEL_ONLY = 1 << 26 | 1 << 28 | 1 << 29 | 1 << 30 | 1 << 31  # SUBMOUNT, NOSEC, BORN, ACTIVE, NOUSER
+MNT_FORCE, MNT_DETACH, MNT_EXPIRE, UMOUNT_NOFOLLOW = 1, 2, 4, 8
+
+_FLAGS = (
+    (MS_RDONLY, lib.SB_RDONLY),
+    (MS_NOSUID, lib.SB_NOSUID),
+    (MS_NODEV, lib.SB_NODEV),
+    (MS_NOEXEC, lib.SB_NOEXEC),
+    (MS_NOATIME, lib.SB_NOATIME),
+    (MS_NODIRATIME, lib.SB_NODIRATIME),
+    (MS_NOSYMFOLLOW, lib.SB_NOSYMFOLLOW),
+)
+_SETTABLE = sum(ours for _, ours in _FLAGS)
+_SUFFIXES = {b"k": 10, b"m": 20, b"g": 30, b"t": 40}
+
+# File systems by name: made from the superblock's flags and the options.
+_makers: dict[bytes, Callable[[int, bytes], FileSystem]] = {}
+_leaving: list[FileSystem] = []  # unmounted while in use
+_expiring: set[int] = set()  # superblock ids that MNT_EXPIRE marked
+
+
+def register_type(name: bytes, maker: Callable[[int], FileSystem]) -> None:
+    """Boot: a file system that takes no options, made of a device number."""
+
+    def make(flags: int, options: bytes) -> FileSystem:
+        made = maker(new_device())
+        made.sb.flags |= flags
+        return made
+
+    _makers[name] = make
+
+
+def mount(task: Task, source: bytes | None, target: bytes, type_name: bytes | None, flags: int, options: bytes) -> None:
+    """mount(2): path_mount() in Linux; None: a null pointer."""
+    at = resolve(task, AT_FDCWD, target).require()
+    if not is_capable(task.c.cred, CAP_SYS_ADMIN):
+        raise EPERM("CAP_SYS_ADMIN")
+    if flags & _KERNEL_ONLY or flags & MS_STRICTATIME and not flags & MS_REMOUNT:
+        raise EINVAL("flags")
+    with Hold(at):
+        if flags & MS_REMOUNT:
+            _remount(at, flags)
+        elif flags & MS_BIND:
+            _bind(task, source, at, bool(flags & MS_REC))
+        elif flags & _PROPAGATION:
+            _set_propagation(at, flags)
+        elif flags & MS_MOVE:
+            _move(task, source, at)
+        else:
+            _mount_new(source, at, type_name, flags, options)
+
+
+def _sb_flags(flags: int) -> int:
+    return sum(ours for linux, ours in _FLAGS if flags & linux)
+
+
+def _require_mount_root(dentry: CDentry) -> Mount:
+    if dentry != dentry.sb.root:
+        raise EINVAL("not the root of a mount")
+    return mount_of(dentry)
+
+
+def _remount(at: CDentry, flags: int) -> None:
+    """Only what a mount says about itself changes. EBUSY: read-only, and something is open for writing."""
+    sb = _require_mount_root(at).sb
+    wanted = _sb_flags(flags)
+    if wanted & lib.SB_RDONLY and not sb.flags & lib.SB_RDONLY and not flags & MS_BIND and _is_written(sb):
+        raise EBUSY("open for writing")
+    if sb.flags & lib.SB_RDONLY and not wanted & lib.SB_RDONLY and sb.kind in (lib.FS_GOFER, lib.FS_SYS):
+        raise EPERM("given read-only")
+    sb.flags = sb.flags & ~_SETTABLE | wanted
+
+
+def _bind(task: Task, source: bytes | None, at: CDentry, is_recursive: bool) -> None:
+    if not source:
+        raise EINVAL("no source")
+    shown = resolve(task, AT_FDCWD, source).require()
+    if shown.sb.flags & lib.SB_UNBINDABLE:
+        raise EINVAL("unbindable")
+    if is_directory(shown.inode.mode) != is_directory(at.inode.mode):
+        raise ENOTDIR("a directory and a file")
+    made = _bind_one(shown, at)
+    if not is_recursive:
+        return
+    for mount in mount_table():
+        if mount.sb != made.sb and _is_at_or_below(mount, shown) and not mount.sb.flags & lib.SB_UNBINDABLE:
+            inside = _same_place(task, shown, made.sb.root, mount.sb.covered)
+            if inside is not None:
+                _bind_one(mount.sb.root, inside)
+
+
+def _bind_one(shown: CDentry, at: CDentry) -> FileSystem:
+    made = make_bind_of(shown, shown.sb.flags & _SETTABLE)
+    attach_mount(made, at, mount_of(shown).source)
+    return made
+
+
+def _is_at_or_below(mount: Mount, ancestor: CDentry) -> bool:
+    """True for what is mounted somewhere below a dentry."""
+    place = mount.sb.covered
+    while place != ffi.NULL:
+        if place == ancestor:
+            return True
+        place = place.parent if place.parent != place else place.sb.covered
+    return False
+
+
+def _same_place(task: Task, one: CDentry, other: CDentry, place: CDentry) -> CDentry | None:
+    """Where a place below `one` is below `other`, mounts crossed; None: it is not there."""
+    names = []
+    while place != one:
+        if place.parent == place:
+            place = place.sb.covered
+        else:
+            names.append(bytes(ffi.buffer(place.name, place.name_len)))
+            place = place.parent
+    for name in reversed(names):
+        found = filesystem_of(other.sb).lookup(task, other, name)
+        if found is None:
+            return None
+        other = found
+        while other.mounted != ffi.NULL:
+            other = other.mounted
+    return other
+
+
+def _set_propagation(at: CDentry, flags: int) -> None:
+    """Everything is private already; sharing would need another namespace to share with."""
+    kind = flags & _PROPAGATION
+    if kind not in (MS_PRIVATE, MS_SLAVE, MS_UNBINDABLE) or flags & ~(_PROPAGATION | MS_REC | 1 << 15):
+        raise EINVAL("propagation")
+    first = _require_mount_root(at)
+    for mount in mount_table():
+        if mount is first or flags & MS_REC and _is_at_or_below(mount, at):
+            mount.sb.flags &= ~lib.SB_UNBINDABLE
+            mount.sb.flags |= lib.SB_UNBINDABLE if kind == MS_UNBINDABLE else 0
+
+
+def _move(task: Task, source: bytes | None, at: CDentry) -> None:
+    if not source:
+        raise EINVAL("no source")
+    moved = resolve(task, AT_FDCWD, source).require()
+    mount = _require_mount_root(moved)
+    if mount.sb.covered == ffi.NULL:
+        raise EINVAL("the first root")
+    if is_directory(moved.inode.mode) != is_directory(at.inode.mode):
+        raise EINVAL("a directory and a file")
+    if at.sb == mount.sb or _is_at_or_below(mount_of(at), moved):
+        raise ELOOP("into itself")
+    detach_mount(mount)
+    attach_mount(mount.file_system, at, mount.source)
+
+
+def _mount_new(source: bytes | None, at: CDentry, type_name: bytes | None, flags: int, options: bytes) -> None:
+    if not type_name:
+        raise EINVAL("no type")
+    maker = _makers.get(type_name)
+    if maker is None:
+        raise ENODEV(repr(type_name))
+    made = maker(_sb_flags(flags), options)
+    if is_directory(made.sb.root.inode.mode) != is_directory(at.inode.mode):
+        raise ENOTDIR("a directory and a file")
+    attach_mount(made, at, (source or b"none").decode("utf-8", "surrogateescape"))
+
+
+# ---- tmpfs --------------------------------------------------------------------------------------------------------
+
+
+def _make_tmpfs(flags: int, options: bytes, type_name: str = "tmpfs") -> FileSystem:
+    """tmpfs(5): size, nr_blocks, mode, uid, gid; EINVAL for what would have no effect."""
+    size, mode, uid, gid = 0, 0o1777, 0, 0
+    for option in options.split(b","):
+        key, _, value = option.partition(b"=")
+        if key == b"size":
+            size = _bytes(value)
+        elif key == b"nr_blocks":
+            size = _bytes(value) * 4096
+        elif key == b"mode":
+            mode = _number(value, 8) & 0o7777
+        elif key == b"uid":
+            uid = _number(value, 10)
+        elif key == b"gid":
+            gid = _number(value, 10)
+        elif key:
+            raise EINVAL(repr(option))
+    made = make_tree(flags, new_device(), type_name=type_name, size_bytes=(size + 4095) & ~4095, mode=mode)
+    made.sb.root.inode.uid, made.sb.root.inode.gid = uid, gid
+    return made
+
+
+def _make_ramfs(flags: int, options: bytes) -> FileSystem:
+    """As tmpfs, without a limit; it ignores options that it does not know, and so do we."""
+    key, _, value = options.partition(b"=")
+    mode = _number(value.split(b",")[0], 8) if key == b"mode" else 0o755
+    return make_tree(flags, new_device(), type_name="ramfs", mode=mode & 0o7777)
+
+
+def _number(text: bytes, base: int) -> int:
+    try:
+        return int(text, base) & 0xFFFFFFFF
+    except ValueError:
+        raise EINVAL(repr(text)) from None
+
+
+def _bytes(text: bytes) -> int:
+    """A size as memparse() reads it."""
+    shift = _SUFFIXES.get(text[-1:].lower(), 0)
+    return _number(text[:-1] if shift else text, 10) << shift
+
+
+_makers[b"tmpfs"] = _make_tmpfs
+_makers[b"ramfs"] = _make_ramfs
+
+
+# ---- unmounting ---------------------------------------------------------------------------------------------------
+
+
+def unmount(task: Task, target: bytes, flags: int) -> None:
+    """umount2(2): path_umount(), do_umount() in Linux."""
+    if flags & ~(MNT_FORCE | MNT_DETACH | MNT_EXPIRE | UMOUNT_NOFOLLOW):
+        raise EINVAL("flags")
+    at = resolve(task, AT_FDCWD, target, follow=not flags & UMOUNT_NOFOLLOW).require()
+    if not is_capable(task.c.cred, CAP_SYS_ADMIN):
+        raise EPERM("CAP_SYS_ADMIN")
+    if at != at.sb.root:
+        raise EINVAL("not the root of a mount")
+    mount = mount_of(at)
+    if mount.sb.covered == ffi.NULL:
+        raise EINVAL("the first root") if flags & MNT_EXPIRE else EBUSY("the first root")
+    if flags & MNT_EXPIRE:
+        if flags & (MNT_FORCE | MNT_DETACH):
+            raise EINVAL("MNT_EXPIRE")
+        if _is_used(mount.sb):
+            raise EBUSY("in use")
+        if mount.identity not in _expiring:
+            _expiring.add(mount.identity)
+            raise EAGAIN("marked now, unmounted the next time")
+    elif not flags & MNT_DETACH and _is_used(mount.sb):
+        raise EBUSY("in use")
+    for below in reversed(mount_table()):
+        if below is mount or flags & MNT_DETACH and _is_at_or_below(below, at):
+            _expiring.discard(below.identity)
+            detach_mount(below)
+            _leaving.append(below.file_system)
+    release_unused()
+
+
+def release_unused() -> None:
+    """Gives up the content of file systems that were unmounted and that nobody is in any more."""
+    for file_system in list(_leaving):
+        sb = file_system.sb
+        if _is_open(sb) or _is_shown_elsewhere(sb):
+            continue
+        _leaving.remove(file_system)
+        notify.on_unmount(sb)
+        if isinstance(file_system, BindFileSystem):
+            file_system.release()
+        elif sb.kind == lib.FS_TREE:
+            for child in children(sb.root):
+                lib.dentry_drop(child)
+
+
+def _is_used(sb: CSuperblock) -> bool:
+    return _is_open(sb) or any(mount.sb.covered != ffi.NULL and mount.sb.covered.sb == sb for mount in mount_table())
+
+
+def _is_shown_elsewhere(sb: CSuperblock) -> bool:
+    """True while a bind shows a part of it."""
+    binds = [*(mount.file_system for mount in mount_table()), *_leaving]
+    return any(isinstance(bind, BindFileSystem) and bind.inner.sb == sb for bind in binds)
+
+
+def _is_open(sb: CSuperblock) -> bool:
+    """True if a task works in it, runs a program of it or has something of it open."""
+    task = lib.task_first()
+    while task != ffi.NULL:
+        for place in (task.fs.cwd, task.fs.root, task.group.exe) if task.fs != ffi.NULL else ():
+            if place != ffi.NULL and place.sb == sb:
+                return True
+        task = task.all_next
+    return any(c.dentry != ffi.NULL and c.dentry.sb == sb for c in _open_descriptions())
+
+
+def _is_written(sb: CSuperblock) -> bool:
+    return any(
+        c.kind == lib.DESC_FILE and c.open_flags & O_ACCMODE != O_RDONLY and c.dentry != ffi.NULL and c.dentry.sb == sb
+        for c in _open_descriptions()
+    )
+
+
+def _open_descriptions() -> Iterator[CDescription]:
+    task = lib.task_first()
+    while task != ffi.NULL:
+        table = task.files
+        for fd in range(table.capacity if table != ffi.NULL else 0):
+            if table.slots[fd].desc != ffi.NULL:
+                yield table.slots[fd].desc
+        task = task.all_next
