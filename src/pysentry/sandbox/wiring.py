@@ -52,6 +52,7 @@ def connect(config: RunConfig) -> None:
 
     for family in FAMILIES:
         import_module(f"pysentry.syscalls.{family}")
+    import_module("pysentry.kernel.loop")  # registers its devices
     if config.container is not None or config.mounts:
         import_module("pysentry.vfs.container_root")
     uts.nodename = os.fsencode(config.hostname)[:NAME_MAX]

@@ -1,4 +1,4 @@
-"""Character devices by number: what opening one gives.
+"""Devices by number: what opening one gives.
 
 Owns the table only. Simple devices (null, zero, full, random, urandom) are host descriptors taken at boot; others
 (tty, ptmx) are opened by a function that their module registers.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from pysentry.abi.errno import ENXIO, host_errors
+from pysentry.abi.stat import S_IFBLK, S_IFMT
 from pysentry.platform.native import lib
 from pysentry.vfs.dentry import file_description
 
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
 
 NULL, ZERO, FULL, RANDOM, URANDOM = (1, 3), (1, 5), (1, 7), (1, 8), (1, 9)
 TTY, CONSOLE, PTMX = (5, 0), (5, 1), (5, 2)
+LOOP_CONTROL, LOOP_MAJOR, LOOP_COUNT = (10, 237), 7, 8
 
 _host_fds: dict[int, int] = {}
 _openers: dict[int, Opener] = {}
 _openers_by_major: dict[int, Opener] = {}
+_block_openers: dict[int, Opener] = {}
 
 
 def register_host_device(number: tuple[int, int], host_fd: int) -> None:
@@ -44,6 +47,11 @@ def register_major(major: int, opener: Opener) -> None:
     _openers_by_major[major] = opener
 
 
+def register_block_major(major: int, opener: Opener) -> None:
+    """Block devices of a major number."""
+    _block_openers[major] = opener
+
+
 def is_known(device: int) -> bool:
     """True for a device that a program may make a node of."""
     return device in _host_fds or device in _openers
@@ -59,8 +67,13 @@ def connect(inode: CInode) -> None:
 
 
 def open_device(task: Task, dentry: CDentry, flags: int) -> CDescription:
-    """Opens a character device. ENXIO: there is none of that number."""
+    """Opens a device node. ENXIO: there is no device of that number."""
     inode = dentry.inode
+    if inode.mode & S_IFMT == S_IFBLK:
+        block_opener = _block_openers.get(os.major(inode.rdev))
+        if block_opener is None:
+            raise ENXIO("block device")
+        return block_opener(task, dentry, flags)
     opener = _openers.get(inode.rdev) or _openers_by_major.get(os.major(inode.rdev))
     if opener is not None:
         return opener(task, dentry, flags)

@@ -1,8 +1,8 @@
 """mount(2) and its kin: changing the tree of mounts while the sandbox runs.
 
-Owns what these calls require (Linux fs/namespace.c) and the file systems that a program may mount: those that live in the
-sentry. Everything stays in the sandbox's own tree; the host is never asked to mount anything. There are no block devices.
-There is one mount namespace and every mount in it is private.
+Owns what these calls require (Linux fs/namespace.c) and the file systems that a program may mount: those that live in
+the sentry. Everything stays in the sandbox's own tree; the host is never asked to mount anything, and no file system
+can be mounted from a block device. There is one mount namespace and every mount in it is private.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def mount(task: Task, source: bytes | None, target: bytes, type_name: bytes | No
     at = resolve(task, AT_FDCWD, target).require()
     if not is_capable(task.c.cred, CAP_SYS_ADMIN):
         raise EPERM("CAP_SYS_ADMIN")
-    if flags & _KERNEL_ONLY or flags & MS_STRICTATIME and not flags & MS_REMOUNT:
+    if flags & _KERNEL_ONLY or (flags & MS_STRICTATIME and not flags & MS_REMOUNT):
         raise EINVAL("flags")
     with Hold(at):
         if flags & MS_REMOUNT:
@@ -178,7 +178,7 @@ def _set_propagation(at: CDentry, flags: int) -> None:
         raise EINVAL("propagation")
     first = _require_mount_root(at)
     for mount in mount_table():
-        if mount is first or flags & MS_REC and _is_at_or_below(mount, at):
+        if mount is first or (flags & MS_REC and _is_at_or_below(mount, at)):
             mount.sb.flags &= ~lib.SB_UNBINDABLE
             mount.sb.flags |= lib.SB_UNBINDABLE if kind == MS_UNBINDABLE else 0
 
@@ -285,7 +285,7 @@ def unmount(task: Task, target: bytes, flags: int) -> None:
     elif not flags & MNT_DETACH and _is_used(mount.sb):
         raise EBUSY("in use")
     for below in reversed(mount_table()):
-        if below is mount or flags & MNT_DETACH and _is_at_or_below(below, at):
+        if below is mount or (flags & MNT_DETACH and _is_at_or_below(below, at)):
             _expiring.discard(below.identity)
             detach_mount(below)
             _leaving.append(below.file_system)

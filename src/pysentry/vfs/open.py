@@ -132,8 +132,8 @@ def check_may_open(task: Task, dentry: CDentry, flags: int) -> None:
         check_writable(dentry.sb)
         if inode.mode & 0o111 and is_executing(inode):
             raise ETXTBSY("being executed")
-    if kind in (S_IFSOCK, S_IFBLK):
-        raise ENXIO("socket or block device")
+    if kind == S_IFSOCK:
+        raise ENXIO("socket")
 
 
 async def open_dentry(task: Task, dentry: CDentry, flags: int) -> CDescription:
@@ -152,7 +152,7 @@ async def open_dentry(task: Task, dentry: CDentry, flags: int) -> CDescription:
                 notify.on_file(dentry, notify.IN_MODIFY)
         elif kind == S_IFDIR:
             description = file_description(lib.DESC_DIR, -1, shown)
-        elif kind == S_IFCHR:
+        elif kind in (S_IFCHR, S_IFBLK):
             description = devices.open_device(task, dentry, shown | flags & O_NOCTTY)
             description.open_flags &= ~O_NOCTTY
         elif kind == S_IFIFO:

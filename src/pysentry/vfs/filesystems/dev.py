@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from pysentry.abi.stat import S_IFCHR, S_IFDIR
+from pysentry.abi.stat import S_IFBLK, S_IFCHR, S_IFDIR
 from pysentry.vfs import devices
 from pysentry.vfs.filesystems.tree import TreeFileSystem, make_tree
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pysentry.kernel.task import Task
     from pysentry.platform.cdefs import CDentry, CDescription
 
+DISK_GROUP = 6
 TTY_GROUP = 5  # group "tty" of Debian, Fedora and Alpine
 _HOST_DEVICES = {
     b"null": devices.NULL,
@@ -39,11 +40,22 @@ def make_dev(dev: int, host_fds: dict[bytes, int]) -> TreeFileSystem:
     register_devices(host_fds)
     tree = make_tree(0, dev, type_name="devtmpfs")
     root = tree.sb.root
-    for name, number in _HOST_DEVICES.items():
+    for name, numbers in _HOST_DEVICES.items():
         if name in host_fds:
+<<<<<<< HEAD
             _add_device(tree, root, name, number)
+=======
+            devices.register_host_device(numbers, host_fds[name])
+            _add_device(tree, root, name, numbers)
+    devices.register(*devices.TTY, _open_tty)
+    devices.register(*devices.PTMX, _open_ptmx)
+>>>>>>> 01ee87e (loop devices, /proc/config.gz, device nodes' block half)
     _add_device(tree, root, b"tty", devices.TTY).inode.gid = TTY_GROUP
     _add_device(tree, root, b"ptmx", devices.PTMX).inode.gid = TTY_GROUP
+    _add_device(tree, root, b"loop-control", devices.LOOP_CONTROL).inode.mode = S_IFCHR | 0o660
+    for number in range(devices.LOOP_COUNT):
+        node = os.makedev(devices.LOOP_MAJOR, number)
+        tree.mknod(root, b"loop%d" % number, S_IFBLK | 0o660, 0, DISK_GROUP, node)
     for name, target in _LINKS.items():
         tree.symlink(root, name, target, 0, 0)
     for name in (b"pts", b"shm", b"mqueue"):

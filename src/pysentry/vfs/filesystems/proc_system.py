@@ -10,6 +10,7 @@ from pysentry.kernel.uts import uts
 from pysentry.platform.native import lib
 from pysentry.vfs.filesystems import proc_stat
 from pysentry.vfs.filesystems.generated import Directory, File, Link, Node, constant
+from pysentry.vfs.filesystems.proc_config import config_gz
 from pysentry.vfs.filesystems.proc_sys import make_sys_directory
 
 TYPE_CHECKING = False
@@ -88,6 +89,7 @@ def make_system_entries() -> dict[bytes, Node]:
         b"version": File(_version),
         b"interrupts": File(_interrupts),
         b"sys": make_sys_directory(),
+        b"config.gz": File(config_gz),
         b"cmdline": File(constant(b"BOOT_IMAGE=/boot/vmlinuz ro quiet\n")),
         b"filesystems": File(constant("".join(f"nodev\t{name}\n" for name in _FILE_SYSTEMS).encode())),
         b"swaps": File(constant(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")),
