@@ -13,6 +13,7 @@ from pysentry.kernel.wait import host_call
 from pysentry.platform.native import ffi, lib
 from pysentry.syscalls import prctl  # noqa: F401 - of this family; registers itself
 from pysentry.syscalls.registry import CONTINUE, syscall
+from pysentry.vfs.mounting import unshare_mounts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ CLONE_VM, CLONE_FS, CLONE_FILES, CLONE_SIGHAND = 0x100, 0x200, 0x400, 0x800
 CLONE_THREAD, CLONE_SYSVSEM = 0x10000, 0x40000
 CLONE_PIDFD, CLONE_PTRACE, CLONE_PARENT = 0x1000, 0x2000, 0x8000
 CLONE_PARENT_SETTID, CLONE_DETACHED, CLONE_UNTRACED = 0x100000, 0x400000, 0x800000
+CLONE_NEWNS = 0x00020000
 # NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET; unshare(2) also has NEWTIME
 _NEW_NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 _CLONE_NEWTIME = 0x80
@@ -98,7 +100,13 @@ async def waitid(task: Task, which: int, pid: int, infop: UserAddr, options: int
 
 @syscall
 def unshare(task: Task, flags: int) -> int:
-    """The sentry's tables part, and the host's with them."""
+    """The sentry's tables part, and the host's with them. CLONE_NEWNS is the sentry's alone."""
+    if flags & CLONE_NEWNS:
+        if flags & ~(CLONE_NEWNS | CLONE_FS):
+            raise EINVAL("CLONE_NEWNS together with others")
+        _own_fs_context(task)
+        unshare_mounts(task)
+        return 0
     if flags & (_NEW_NAMESPACES | _CLONE_NEWTIME):
         raise EPERM("namespaces")
     if flags & ~(CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_THREAD | CLONE_SIGHAND | CLONE_VM):
@@ -110,11 +118,17 @@ def unshare(task: Task, flags: int) -> int:
         shared = c.files
         c.files = lib.fd_table_copy(shared)
         lib.fd_table_unref(c, shared)
-    if flags & CLONE_FS and c.fs.refs > 1:
+    if flags & CLONE_FS:
+        _own_fs_context(task)
+    return CONTINUE
+
+
+def _own_fs_context(task: Task) -> None:
+    c = task.c
+    if c.fs.refs > 1:
         own = lib.fs_copy(c.fs)
         c.fs.refs -= 1
         c.fs = own
-    return CONTINUE
 
 
 @syscall

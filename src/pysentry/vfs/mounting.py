@@ -25,7 +25,16 @@ from pysentry.vfs.dentry import Hold, children
 from pysentry.vfs.filesystem import filesystem_of
 from pysentry.vfs.filesystems.bind import BindFileSystem, make_bind_of
 from pysentry.vfs.filesystems.tree import make_tree
-from pysentry.vfs.mounts import Mount, attach_mount, detach_mount, mount_of, mount_table, new_device
+from pysentry.vfs.mounts import (
+    Mount,
+    all_mounts,
+    attach_mount,
+    detach_mount,
+    first_root,
+    mount_of,
+    mount_table,
+    new_device,
+)
 from pysentry.vfs.permissions import is_capable
 from pysentry.vfs.walk import resolve
 
@@ -129,14 +138,33 @@ def _bind(task: Task, source: bytes | None, at: CDentry, is_recursive: bool) -> 
     made = _bind_one(shown, at)
     if not is_recursive:
         return
-    for mount in mount_table():
+    for mount in mount_table(shown):
         if mount.sb != made.sb and _is_at_or_below(mount, shown) and not mount.sb.flags & lib.SB_UNBINDABLE:
             inside = _same_place(task, shown, made.sb.root, mount.sb.covered)
             if inside is not None:
                 _bind_one(mount.sb.root, inside)
 
 
-def _bind_one(shown: CDentry, at: CDentry) -> FileSystem:
+def unshare_mounts(task: Task) -> None:
+    """CLONE_NEWNS: a namespace of the task's own, in which every mount of the old one is shown by a bind. Its fs_context
+    must be its own. EPERM without CAP_SYS_ADMIN."""
+    if not is_capable(task.c.cred, CAP_SYS_ADMIN):
+        raise EPERM("CAP_SYS_ADMIN")
+    release_unused()
+    fs = task.c.fs
+    old = first_root(fs.root)
+    mounts = mount_table(old)
+    new: CDentry = _bind_one(old, None).sb.root
+    for mount in mounts:
+        place = None if mount.sb.covered == ffi.NULL else _same_place(task, old, new, mount.sb.covered)
+        if place is not None:
+            _bind_one(mount.sb.root, place)
+    cwd = _same_place(task, old, new, fs.cwd)
+    lib.fs_set_root(fs, _same_place(task, old, new, fs.root) or new)
+    lib.fs_set_cwd(fs, cwd or new)
+
+
+def _bind_one(shown: CDentry, at: CDentry | None) -> FileSystem:
     made = make_bind_of(shown, shown.sb.flags & _SETTABLE)
     attach_mount(made, at, mount_of(shown).source)
     return made
@@ -177,7 +205,7 @@ def _set_propagation(at: CDentry, flags: int) -> None:
     if kind not in (MS_PRIVATE, MS_SLAVE, MS_UNBINDABLE) or flags & ~(_PROPAGATION | MS_REC | 1 << 15):
         raise EINVAL("propagation")
     first = _require_mount_root(at)
-    for mount in mount_table():
+    for mount in mount_table(at):
         if mount is first or (flags & MS_REC and _is_at_or_below(mount, at)):
             mount.sb.flags &= ~lib.SB_UNBINDABLE
             mount.sb.flags |= lib.SB_UNBINDABLE if kind == MS_UNBINDABLE else 0
@@ -284,7 +312,7 @@ def unmount(task: Task, target: bytes, flags: int) -> None:
             raise EAGAIN("marked now, unmounted the next time")
     elif not flags & MNT_DETACH and _is_used(mount.sb):
         raise EBUSY("in use")
-    for below in reversed(mount_table()):
+    for below in reversed(mount_table(at)):
         if below is mount or (flags & MNT_DETACH and _is_at_or_below(below, at)):
             _expiring.discard(below.identity)
             detach_mount(below)
@@ -293,7 +321,12 @@ def unmount(task: Task, target: bytes, flags: int) -> None:
 
 
 def release_unused() -> None:
-    """Gives up the content of file systems that were unmounted and that nobody is in any more."""
+    """Gives up namespaces without tasks, and the content of file systems that were unmounted and are not in use."""
+    living = {first_root(place) for place in _places()}
+    for mount in reversed(all_mounts()):
+        if mount.file_system.sb.kind == lib.FS_BIND and first_root(mount.sb.root) not in living:
+            detach_mount(mount)
+            _leaving.append(mount.file_system)
     for file_system in list(_leaving):
         sb = file_system.sb
         if _is_open(sb) or _is_shown_elsewhere(sb):
@@ -308,24 +341,30 @@ def release_unused() -> None:
 
 
 def _is_used(sb: CSuperblock) -> bool:
-    return _is_open(sb) or any(mount.sb.covered != ffi.NULL and mount.sb.covered.sb == sb for mount in mount_table())
+    return _is_open(sb) or any(mount.sb.covered != ffi.NULL and mount.sb.covered.sb == sb for mount in all_mounts())
 
 
 def _is_shown_elsewhere(sb: CSuperblock) -> bool:
     """True while a bind shows a part of it."""
-    binds = [*(mount.file_system for mount in mount_table()), *_leaving]
+    binds = [*(mount.file_system for mount in all_mounts()), *_leaving]
     return any(isinstance(bind, BindFileSystem) and bind.inner.sb == sb for bind in binds)
 
 
 def _is_open(sb: CSuperblock) -> bool:
     """True if a task works in it, runs a program of it or has something of it open."""
+    return any(place.sb == sb for place in _places()) or any(
+        c.dentry != ffi.NULL and c.dentry.sb == sb for c in _open_descriptions()
+    )
+
+
+def _places() -> Iterator[CDentry]:
+    """Working and root directories, and running programs."""
     task = lib.task_first()
     while task != ffi.NULL:
         for place in (task.fs.cwd, task.fs.root, task.group.exe) if task.fs != ffi.NULL else ():
-            if place != ffi.NULL and place.sb == sb:
-                return True
+            if place != ffi.NULL:
+                yield place
         task = task.all_next
-    return any(c.dentry != ffi.NULL and c.dentry.sb == sb for c in _open_descriptions())
 
 
 def _is_written(sb: CSuperblock) -> bool:

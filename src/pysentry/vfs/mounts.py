@@ -97,9 +97,22 @@ def _root_in_file_system(sb: CSuperblock) -> bytes:
 _mounts: list[Mount] = []
 
 
-def mount_table() -> list[Mount]:
-    """All mounts, in the order they were made."""
+def all_mounts() -> list[Mount]:
+    """The mounts of all namespaces, in the order they were made."""
     return list(_mounts)
+
+
+def first_root(place: CDentry) -> CDentry:
+    """The root of the namespace that a place is in: the one mount that covers nothing."""
+    while place.sb.covered != ffi.NULL:
+        place = place.sb.covered
+    return place.sb.root
+
+
+def mount_table(place: CDentry) -> list[Mount]:
+    """The mounts of the namespace that a place is in, in the order they were made."""
+    root = first_root(place)
+    return [mount for mount in _mounts if first_root(mount.sb.root) == root]
 
 
 def mount_of(dentry: CDentry) -> Mount:
@@ -110,10 +123,11 @@ def mount_of(dentry: CDentry) -> Mount:
 def detach_mount(mount: Mount) -> None:
     """Takes a mount out of the tree; what is open in it stays."""
     covered = mount.sb.covered
-    covered.mounted = ffi.NULL
-    mount.sb.covered = ffi.NULL
-    lib.dentry_unref(covered)
     _mounts.remove(mount)
+    if covered != ffi.NULL:
+        covered.mounted = ffi.NULL
+        mount.sb.covered = ffi.NULL
+        lib.dentry_unref(covered)
 
 
 def new_device() -> int:

@@ -42,14 +42,7 @@ def make_dev(dev: int, host_fds: dict[bytes, int]) -> TreeFileSystem:
     root = tree.sb.root
     for name, numbers in _HOST_DEVICES.items():
         if name in host_fds:
-<<<<<<< HEAD
-            _add_device(tree, root, name, number)
-=======
-            devices.register_host_device(numbers, host_fds[name])
             _add_device(tree, root, name, numbers)
-    devices.register(*devices.TTY, _open_tty)
-    devices.register(*devices.PTMX, _open_ptmx)
->>>>>>> 01ee87e (loop devices, /proc/config.gz, device nodes' block half)
     _add_device(tree, root, b"tty", devices.TTY).inode.gid = TTY_GROUP
     _add_device(tree, root, b"ptmx", devices.PTMX).inode.gid = TTY_GROUP
     _add_device(tree, root, b"loop-control", devices.LOOP_CONTROL).inode.mode = S_IFCHR | 0o660

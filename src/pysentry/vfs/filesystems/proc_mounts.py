@@ -27,14 +27,14 @@ def mounts(subject: Subject) -> bytes:
     return b"".join(
         b"%s %s %s %s 0 0\n"
         % (_source(mount), escape(mount.mountpoint), _type(mount), ",".join(mount.options).encode())
-        for mount in vfs_mounts.mount_table()
+        for mount in vfs_mounts.mount_table(subject.c.fs.root)
     )
 
 
 def mountinfo(subject: Subject) -> bytes:
     """proc_pid_mountinfo(5)."""
     lines = []
-    for mount in vfs_mounts.mount_table():
+    for mount in vfs_mounts.mount_table(subject.c.fs.root):
         parent = mount.parent.id if mount.parent is not None else mount.identity
         dev = mount.sb.dev
         read = b"ro" if mount.sb.flags & lib.SB_RDONLY else b"rw"
@@ -60,7 +60,7 @@ def mountstats(subject: Subject) -> bytes:
     """proc_pid_mountstats(5)."""
     return b"".join(
         b"device %s mounted on %s with fstype %s\n" % (_source(mount), escape(mount.mountpoint), _type(mount))
-        for mount in vfs_mounts.mount_table()
+        for mount in vfs_mounts.mount_table(subject.c.fs.root)
     )
 
 
