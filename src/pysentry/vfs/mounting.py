@@ -146,8 +146,9 @@ def _bind(task: Task, source: bytes | None, at: CDentry, is_recursive: bool) -> 
 
 
 def unshare_mounts(task: Task) -> None:
-    """CLONE_NEWNS: a namespace of the task's own, in which every mount of the old one is shown by a bind. Its fs_context
-    must be its own. EPERM without CAP_SYS_ADMIN."""
+    """CLONE_NEWNS: a namespace of the task's own, in which every mount of the old one is shown by a bind.
+
+    Its fs_context must be its own. EPERM without CAP_SYS_ADMIN."""
     if not is_capable(task.c.cred, CAP_SYS_ADMIN):
         raise EPERM("CAP_SYS_ADMIN")
     release_unused()
