@@ -1,0 +1,53 @@
+"""cgroups of containers: limits, accounting, freezing, and the end of everything that is in them.
+
+Owns what the host's cgroup file systems say and are told. Does not own what a container is (oci/lifecycle.py), nor the
+view of it inside the sandbox (vfs), for which view.py gives the directories. Verbs like `state` only reopen a cgroup,
+so the rest is imported by what needs it.
+"""
+
+from __future__ import annotations
+
+from pysentry.oci.cgroups.cgroup import Cgroup
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pysentry.oci.spec_resources import Resources
+
+__all__ = ["NONE", "Cgroup", "make", "reopen"]
+
+NONE = Cgroup({})
+"""Of a container without one: no host support, --cgroups=disabled, or an unprivileged user."""
+
+
+def reopen(document: dict[str, Any]) -> Cgroup:
+    """The cgroup that to_document() was called on. {}: none."""
+    version = document.get("version", 0)
+    if version == 1:
+        from pysentry.oci.cgroups.v1 import CgroupV1
+
+        return CgroupV1(document["paths"])
+    if version == 2:
+        from pysentry.oci.cgroups.v2 import CgroupV2
+
+        return CgroupV2(document["paths"])
+    return NONE
+
+
+def make(cgroups_path: str, resources: Resources | None, identity: str) -> tuple[Cgroup, list[str]]:
+    """Makes a container's cgroup and sets its limits, before any process is in it.
+
+    Args:
+        cgroups_path: `linux.cgroupsPath`; "" for one named by the id.
+
+    Returns:
+        It, and what had to be left out (warnings for the log). NONE if this user may have no cgroup.
+
+    Raises:
+        CgroupError: the kernel rejects a value, limits were asked for and there is no cgroup to set them in, or a
+            process is in that cgroup already. Then nothing is left of it.
+    """
+    from pysentry.oci.cgroups.creation import create
+
+    return create(cgroups_path, resources, identity)

@@ -1,0 +1,102 @@
+"""The cgroup hierarchies that this host has mounted, and where in them a container's cgroup goes.
+
+Owns the reading of /proc/self/{mountinfo,cgroup} (cgroups(7)) and the meaning of `linux.cgroupsPath`. Makes nothing.
+"""
+
+from __future__ import annotations
+
+import os.path
+
+UNIFIED = ""
+"""The name of cgroup v2 where v1 hierarchies go by their controllers."""
+
+
+class Hierarchy:
+    """One mount. controllers: names as in /proc/self/cgroup ("name=systemd" for one without a controller, UNIFIED for
+    v2). own: the cgroup that we are in ourselves, below the mount point."""
+
+    __slots__ = ("controllers", "mount_point", "own")
+
+    def __init__(self, controllers: tuple[str, ...], mount_point: str, own: str) -> None:
+        self.controllers = controllers
+        self.mount_point = mount_point
+        self.own = own
+
+    def directory(self, path: str) -> str:
+        """The host directory of a cgroup.
+
+        Args:
+            path: as clean_path() gives it. A relative one lies below our own cgroup, as with runc; in v2 beside it,
+                since a cgroup with processes in it cannot hand controllers down (cgroups(7), "no internal processes").
+        """
+        if path.startswith("/"):
+            return _join(self.mount_point, path)
+        base = os.path.dirname(self.own) if self.controllers == (UNIFIED,) else self.own
+        return _join(self.mount_point, base, path)
+
+
+def _join(*parts: str) -> str:
+    return "/" + "/".join(part.strip("/") for part in parts if part.strip("/"))
+
+
+def find_hierarchies() -> list[Hierarchy]:
+    """Each hierarchy once, by its first mount; v2 last. Empty: this host has none mounted."""
+    own = _own_paths()
+    found: dict[tuple[str, ...], Hierarchy] = {}
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+        for line in mounts:
+            if " - cgroup" not in line:
+                continue
+            before, _, after = line.rstrip("\n").partition(" - ")
+            fs_type, _, options = after.split(" ", 2)
+            root, mount_point = (_unescape(word) for word in before.split(" ")[3:5])
+            # A root with ".." lies outside our cgroup namespace: we cannot name what is in it.
+            if root.startswith("/.."):
+                continue
+            names = {UNIFIED} if fs_type == "cgroup2" else set(options.split(","))
+            key = next((key for key in own if names.issuperset(key)), None)
+            if key is not None and key not in found:
+                found[key] = Hierarchy(key, mount_point, _below(own[key], root))
+    return sorted(found.values(), key=lambda hierarchy: hierarchy.controllers == (UNIFIED,))
+
+
+def _own_paths() -> dict[tuple[str, ...], str]:
+    with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as lines:
+        rows = [line.rstrip("\n").split(":", 2) for line in lines]
+    return {tuple(controllers.split(",")): path for _, controllers, path in rows}
+
+
+def _below(path: str, root: str) -> str:
+    """A path of /proc/self/cgroup seen from a mount whose root is `root` (a container's mount shows its own part)."""
+    if root != "/" and (path + "/").startswith(root + "/"):
+        path = path[len(root) :]
+    return "/" if path.startswith("/..") else path or "/"
+
+
+def _unescape(word: str) -> str:
+    for code in ("\\040", "\\011", "\\012", "\\134"):
+        word = word.replace(code, chr(int(code[1:], 8)))
+    return word
+
+
+def clean_path(cgroups_path: str, identity: str) -> str:
+    """`linux.cgroupsPath` as a path below the hierarchies: absolute from their roots, else relative to our own cgroup.
+
+    Empty: the container's id, relative. systemd's "slice:prefix:name" becomes the directories that systemd would make.
+    ".." never leads out: it is resolved against the root, as runc and crun do.
+    """
+    if not cgroups_path:
+        cgroups_path = identity
+    elif cgroups_path.count(":") == 2 and "/" not in cgroups_path:
+        return os.path.normpath(_systemd_path(*cgroups_path.split(":")))
+    cleaned = os.path.normpath("/" + cgroups_path.lstrip("/"))
+    return cleaned if cgroups_path.startswith("/") else cleaned.lstrip("/") or identity
+
+
+def _systemd_path(slice_name: str, prefix: str, name: str) -> str:
+    """systemd.slice(5): "a-b.slice" is a child of "a.slice"; "-.slice" is the root."""
+    unit = name if name.endswith(".slice") else f"{prefix}-{name}.scope" if prefix else f"{name}.scope"
+    stem = (slice_name or "system.slice").removesuffix(".slice")
+    words = stem.split("-") if stem != "-" else []
+    slices = ["-".join(words[: end + 1]) + ".slice" for end in range(len(words))]
+    return "/" + "/".join([*slices, unit])
