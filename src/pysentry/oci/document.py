@@ -10,7 +10,7 @@ import os
 import stat
 
 from pysentry.oci.errors import BundleError, SpecError
-from pysentry.sandbox.messages import decode
+from pysentry.sandbox.messages import decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -164,9 +164,7 @@ def _shown(value: object) -> str:
         return "an array"
     if type(value) is int and value.bit_length() > 128:
         return "a number of hundreds of digits" if value.bit_length() > 512 else "a number that is too large"
-    text = ascii(value).replace('"', '\\"') if type(value) is str else ascii(value)
-    if type(value) is str:
-        text = f'"{text[1:-1]}"'
+    text = encode(value[:60]) if type(value) is str else ascii(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -191,10 +191,11 @@ class Linux:
         self.memory_policy = MemoryPolicy(policy) if policy else None
         personality = fields.section("personality")
         self.personality = Personality(personality) if personality else None
-        self.time_offsets = {
-            clock: (offset.number("secs", INT64), offset.number("nanosecs", UINT32))
-            for clock, offset in fields.named_sections("timeOffsets").items()
-        }
+        self.time_offsets: dict[str, tuple[int, int]] = {}
+        offsets = fields.section("timeOffsets") or Fields({}, fields.at("timeOffsets"))
+        for clock in ("monotonic", "boottime"):
+            if offset := offsets.section(clock):
+                self.time_offsets[clock] = (offset.number("secs", INT64), offset.number("nanosecs", UINT32))
 
     def namespace(self, name: str) -> Namespace | None:
         for namespace in self.namespaces:

@@ -79,7 +79,7 @@ def run_config(bundle: Bundle, settings: Settings) -> tuple[RunConfig, list[str]
 
 def process_spec(process: Process, spec: Spec) -> tuple[ProcessSpec, list[str]]:
     """A program in the container, its first one or one that `exec` adds, and warnings. What an exec'd program does not
-    say about capabilities, limits, umask and OOM score is as the first one has it; the filter is the container's always.
+    say about capabilities, limits, umask and OOM score is as the first one has it; so is the filter, always.
 
     Raises:
         SpecError, SeccompError.
