@@ -79,6 +79,8 @@ bool trap_is_ours(int32_t nr);             /* fast or python: the platform's to 
 
 /* ---- tasks.c */
 struct task *task_new(int32_t tid);
+uint32_t tasks_traced(void);                /* how many have to be waited for */
+void task_join(struct task *t, struct thread_group *g); /* from now on it is one of the sandbox's */
 struct thread_group *group_new(int32_t tgid, struct thread_group *parent);
 void task_free(struct task *t);
 struct task *task_of(int32_t tid);          /* found or made: a child may be seen before its parent's event */

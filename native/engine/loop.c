@@ -188,9 +188,9 @@ void engine_end(void)
     int status;
     if (engine.init)
         kill(engine.init->tid, SIGKILL); /* pid 1: the host kernel ends its whole namespace */
-    while (task_first()) {
+    while (tasks_traced()) {
         /* The seed last: it is the parent of pid 1, and others' orphans are our caller's to reap. */
-        if (engine.seed && task_first() == engine.seed && !engine.seed->all_next)
+        if (engine.seed && tasks_traced() == 1)
             kill(engine.seed->tid, SIGKILL);
         int32_t tid = waitpid(-1, &status, __WALL);
         if (tid < 0 && errno == EINTR)

@@ -10,7 +10,7 @@ int  engine_open(int proc_fd, int gofer_fd);               /* epoll set, SIGCHLD
 struct task *engine_spawn(char *path, char **argv, char **envp, int stub_fd, int tty_fd, uint64_t max_tasks, int is_ptrace, int *error);
 const char *engine_failed_step(void);
 int  engine_stub_fd(void);                                 /* sealed memfd with the exec stub */
-int  engine_spawn_seed(int stub_fd, uint64_t max_tasks, int is_ptrace); /* instead of engine_spawn: programs are born of it */
+int  engine_spawn_seed(int stub_fd, uint64_t max_tasks, int is_ptrace); /* instead of engine_spawn: programs are born of it; its host pid */
 void engine_bear(void);                                    /* one more birth is wanted: sentry_birth(BIRTH_FORKED) will come */
 void engine_birth_go_on(struct task *t);                   /* one that answered SENTRY_PARKED */
 #define BIRTH_FORKED 0 /* give it identity, descriptors, places */

@@ -3,7 +3,7 @@
  * The sentry locks itself up before any program runs, and what it forked then would have its filter. So before the lock-up
  * it clones the seed: already filtered (all its children share our listener) and traced, outside the workload's pid
  * namespace with its children set to be born inside. It executes the stub, which waits in a call of its own, forks
- * when the sentry answers it, and waits again. The seed has no thread group: nobody in the sandbox can see or name it.
+ * when the sentry answers it, and waits again. It is in no list of tasks: nobody in the sandbox can see or name it.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -50,8 +50,7 @@ void seed_first_exec(struct task *t, struct user_regs_struct *regs)
 /* Before the child runs: it was held at its first stop. */
 void seed_fork_event(struct task *child)
 {
-    child->group = group_new(child->tid, NULL);
-    child->group->refs = 1;
+    task_join(child, group_new(child->tid, NULL));
     child->state = TASK_RUNNING;
     child->is_announced = 1;
     child->in_exec = IS_CHILD;

@@ -282,22 +282,21 @@ struct task *engine_spawn(char *path, char **argv, char **envp, int stub_fd, int
     struct spawn_args a = {path, argv, envp, stub_fd, -1, tty_fd, max_tasks, is_ptrace, false, engine_caller_mask};
     struct task *t = spawn(&a, error);
     if (t) {
-        t->group = group_new(t->tid, NULL);
-        t->group->refs = 1;
+        task_join(t, group_new(t->tid, NULL));
         t->group->ns_tgid = t->ns_tid = 1;
         engine.init = t;
     }
     return t;
 }
 
-/* 0, or -errno as above. */
+/* Its host pid, or -errno as above. */
 int engine_spawn_seed(int stub_fd, uint64_t max_tasks, int is_ptrace)
 {
     static char *nothing[] = {NULL};
     struct spawn_args a = {"", nothing, nothing, stub_fd, -1, -1, max_tasks, is_ptrace, true, engine_caller_mask};
     int error;
     engine.seed = spawn(&a, &error);
-    return error;
+    return engine.seed ? engine.seed->tid : error;
 }
 
 /* Lets its exec go on, after the lock-up. */

@@ -15,7 +15,8 @@
 
 #define BUCKETS 1024
 static struct task *buckets[BUCKETS];
-static struct task *all_tasks;
+static struct task *all_tasks; /* those of the sandbox; not the seed, nor a child whose parent's event is yet to come */
+static uint32_t traced;        /* all that have to be waited for */
 
 static struct task **bucket(int32_t tid)
 {
@@ -54,11 +55,23 @@ struct task *task_new(int32_t tid)
 {
     struct task *t = vfs_must_alloc(sizeof *t);
     hash(t, tid);
+    traced++;
+    return t;
+}
+
+uint32_t tasks_traced(void)
+{
+    return traced;
+}
+
+void task_join(struct task *t, struct thread_group *g)
+{
+    t->group = g;
+    g->refs++;
     t->all_next = all_tasks;
     if (all_tasks)
         all_tasks->all_prev = t;
     all_tasks = t;
-    return t;
 }
 
 struct task *task_of(int32_t tid)
@@ -89,10 +102,9 @@ struct thread_group *group_new(int32_t tgid, struct thread_group *parent)
 void task_inherit(struct task *child, struct task *parent, uint64_t flags)
 {
     if (flags & CLONE_THREAD)
-        child->group = parent->group;
+        task_join(child, parent->group);
     else
-        child->group = group_new(child->tid, flags & CLONE_PARENT ? parent->group->parent : parent->group);
-    child->group->refs++;
+        task_join(child, group_new(child->tid, flags & CLONE_PARENT ? parent->group->parent : parent->group));
     if (flags & CLONE_FILES) {
         child->files = parent->files;
         child->files->refs++;
@@ -173,12 +185,15 @@ void task_exited(struct task *t, int status)
         }
     }
     unhash(t);
-    if (t->all_prev)
-        t->all_prev->all_next = t->all_next;
-    else
-        all_tasks = t->all_next;
-    if (t->all_next)
-        t->all_next->all_prev = t->all_prev;
+    traced--;
+    if (g) {
+        if (t->all_prev)
+            t->all_prev->all_next = t->all_next;
+        else
+            all_tasks = t->all_next;
+        if (t->all_next)
+            t->all_next->all_prev = t->all_prev;
+    }
     t->files = NULL;
     t->fs = NULL;
     t->cred = NULL;

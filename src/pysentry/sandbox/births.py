@@ -95,7 +95,7 @@ class Maker:
             if prepare is not None:
                 prepare(task)
             ptys[index] = pty
-            _give_terminal(task, index)
+            _give_terminal(task, pty)
 
         def exited(status: int) -> None:
             ptys.pop(index, None)
@@ -181,8 +181,11 @@ def _open(task: Task, path: bytes, flags: int) -> CDescription:
     raise EAGAIN(os.fsdecode(path))
 
 
-def _give_terminal(task: Task, index: int) -> None:
-    desc = _open(task, b"/dev/pts/%d" % index, os.O_RDWR | os.O_NOCTTY)
+def _give_terminal(task: Task, pty: Pty) -> None:
+    try:
+        desc = _open(task, b"/dev/pts/%d" % pty.index, os.O_RDWR | os.O_NOCTTY)
+    except LinuxError:  # no devpts is mounted: it has a terminal, but no name for it
+        desc = pty.open_peer(os.O_RDWR)
     for fd in (0, 1, 2):
         lib.desc_ref(desc)
         lib.fd_install(task.c, fd, desc, 0)

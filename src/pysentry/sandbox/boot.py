@@ -66,6 +66,9 @@ def boot(config: RunConfig, gofer: Gofer, channel: BootChannel | None = None) ->
             given = stdio.take(config.closed_stdio)
         else:
             given = stdio.take(config.closed_stdio, container.preserve_fds, keeps_stderr=False)
+            if container.log_fd >= 0:
+                os.dup2(container.log_fd, 2)
+                os.close(container.log_fd)
         devices = {name: os.open(b"/dev/" + name, _device_flags(name)) for name in DEVICES}
         stub_fd = lib.engine_stub_fd()
         if stub_fd < 0:
@@ -101,8 +104,7 @@ def boot(config: RunConfig, gofer: Gofer, channel: BootChannel | None = None) ->
             if terminal is not None:
                 terminal.give_to(init)
         else:
-            engine = _spawn_seed(config, stub_fd)
-            first_tid = lib.task_first().tid
+            first_tid, engine = _spawn_seed(config, stub_fd)
             control = first_birth(
                 config, root, given, lambda group: _limits(group, config, file_limit), client.open_pty, channel
             )
@@ -195,13 +197,13 @@ def _cannot_spawn(engine: str, error: int) -> SandboxError:
     )
 
 
-def _spawn_seed(config: RunConfig, stub_fd: int) -> str:
-    """The process that a container's programs are born of, and the engine that caught it."""
+def _spawn_seed(config: RunConfig, stub_fd: int) -> tuple[int, str]:
+    """The process that a container's programs are born of (host pid), and the engine that caught it."""
     for engine in _engines(config):
-        error = lib.engine_spawn_seed(stub_fd, config.pids, engine == "ptrace")
-        if not error:
-            return engine
-    raise _cannot_spawn(engine, error)
+        tid = lib.engine_spawn_seed(stub_fd, config.pids, engine == "ptrace")
+        if tid > 0:
+            return tid, engine
+    raise _cannot_spawn(engine, tid)
 
 
 def _credentials(user: User):  # type: ignore[no-untyped-def]
