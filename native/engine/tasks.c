@@ -253,7 +253,7 @@ static int32_t ns_pid_of(int32_t tid, char *state)
 
 int32_t task_ns_tid(struct task *t)
 {
-    if (!t->ns_tid) {
+    if (!t->ns_tid && t->group) { /* else it is the seed, which has no number inside */
         t->ns_tid = ns_pid_of(t->tid, NULL);
         if (t->tid == t->group->tgid)
             t->group->ns_tgid = t->ns_tid;
