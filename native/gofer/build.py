@@ -10,7 +10,7 @@ import os
 from cffi import FFI
 
 HERE = "native/gofer"
-SOURCES = [f"{HERE}/{name}.c" for name in ("server", "requests", "readdir", "open", "paths", "client", "setup")]
+SOURCES = [f"{HERE}/{name}.c" for name in ("server", "requests", "readdir", "open", "paths", "ids", "client", "setup")]
 FLAGS = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wshadow"]
 # The C that cffi generates has unused parameters and short initializers.
 GENERATED_FLAGS = ["-Wno-unused-parameter", "-Wno-missing-field-initializers"]

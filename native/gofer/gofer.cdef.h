@@ -8,6 +8,8 @@ void gofer_server_free(struct gofer_server *server);
 int gofer_server_add_tree(struct gofer_server *server, int fd, uint32_t flags);
 void gofer_server_map_ids(struct gofer_server *server, uint32_t overflow, uint32_t uid_inside, uint32_t uid,
                           uint32_t gid_inside, uint32_t gid);
+int gofer_server_add_range(struct gofer_server *server, int is_group, uint32_t inside, uint32_t host, uint32_t count);
+int gofer_own_ids(const struct gofer_server *server, uint32_t uid, uint32_t gid, uint32_t *own_uid, uint32_t *own_gid);
 int gofer_server_run(struct gofer_server *server, uint32_t spin_ns, int is_following);
 int gofer_refuse(int sock, int error, const char *step, uint32_t step_len);
 

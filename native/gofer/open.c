@@ -180,6 +180,22 @@ int gofer_answer_open_many(struct gofer_server *server, const unsigned char *bod
     return (int)(sizeof(head) + head.count * sizeof(*errors));
 }
 
+/* Gives a new file to its owner, then sets the bits that the change of owner took away. 0 or a negative errno. EPERM of
+ * a gofer that cannot give away is none: its trees say so. */
+static int give(const struct gofer_server *server, const struct gofer_tree *tree, int fd, const struct gofer_create *request)
+{
+    uint32_t uid, gid;
+
+    if ((request->uid == GOFER_NO_ID && request->gid == GOFER_NO_ID) || (tree->flags & GOFER_TREE_ONE_OWNER))
+        return 0;
+    int error = gofer_own_ids(server, request->uid, request->gid, &uid, &gid);
+    if (error < 0)
+        return error;
+    if (fchown(fd, uid, gid) < 0 && errno != EPERM) /* EPERM: a file system without owners; the attributes tell */
+        return -errno;
+    return (request->mode & 07000) && fchmod(fd, request->mode) < 0 ? -errno : 0;
+}
+
 int gofer_answer_create(struct gofer_server *server, const unsigned char *body, uint32_t body_len,
                          unsigned char *reply, int *fds, int *n_fds)
 {
@@ -201,12 +217,15 @@ int gofer_answer_create(struct gofer_server *server, const unsigned char *body, 
         return error == -EBUSY ? -EEXIST : error;
     /* O_EXCL: what is there already, a FIFO perhaps, is not opened. */
     int fd = gofer_openat2(parent.fd, name, request.flags | O_CREAT | O_EXCL | O_NOCTTY | O_NONBLOCK, request.mode);
+    error = fd < 0 ? fd : give(server, tree, fd, &request);
+    if (error < 0 && fd >= 0)
+        unlinkat(parent.fd, name, 0);
     gofer_release_dir(&parent);
-    if (fd < 0)
-        return fd;
-    error = gofer_attr_at(server, fd, "", &attr);
+    if (error == 0)
+        error = gofer_attr_at(server, fd, "", &attr);
     if (error < 0) {
-        close(fd);
+        if (fd >= 0)
+            close(fd);
         return error;
     }
     fds[0] = fd;

@@ -65,15 +65,6 @@ int gofer_openat2(int dir, const char *name, uint64_t flags, uint64_t mode)
     return -EAGAIN;
 }
 
-static uint32_t show_id(const struct gofer_id_map *map, uint32_t id)
-{
-    if (map->inside && id == map->inside)
-        return map->outside;
-    if (map->overflow && id == map->overflow)
-        return 0;
-    return id;
-}
-
 /* Attributes of `name` in `dir`, itself if a symlink; the empty name means `dir` itself. 0 or a negative errno. */
 int gofer_attr_at(const struct gofer_server *server, int dir, const char *name, struct gofer_attr *attr)
 {
@@ -88,8 +79,8 @@ int gofer_attr_at(const struct gofer_server *server, int dir, const char *name, 
         .blocks = stx.stx_blocks,
         .mount_id = stx.stx_mnt_id,
         .mode = stx.stx_mode,
-        .uid = show_id(&server->uid_map, stx.stx_uid),
-        .gid = show_id(&server->gid_map, stx.stx_gid),
+        .uid = gofer_show_id(&server->uid_map, stx.stx_uid),
+        .gid = gofer_show_id(&server->gid_map, stx.stx_gid),
         .nlink = stx.stx_nlink,
         .dev_major = stx.stx_dev_major,
         .dev_minor = stx.stx_dev_minor,

@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 enum gofer_limits {
-    GOFER_PROTOCOL_VERSION = 1,
+    GOFER_PROTOCOL_VERSION = 2,
     GOFER_MESSAGE_MAX = 65536, /* bytes, header included */
     GOFER_PATH_MAX = 4095,     /* bytes, without a NUL */
     GOFER_FDS_MAX = 16         /* descriptors in one reply */
@@ -96,7 +96,15 @@ struct gofer_hello {
     uint32_t reserved;
 };
 
-enum gofer_tree_flags { GOFER_TREE_WRITABLE = 1, GOFER_TREE_IMMUTABLE = 2, GOFER_TREE_FILE = 4 };
+enum gofer_tree_flags {
+    GOFER_TREE_WRITABLE = 1,
+    GOFER_TREE_IMMUTABLE = 2,
+    GOFER_TREE_FILE = 4,
+    GOFER_TREE_ONE_OWNER = 8 /* the gofer cannot give files away: all it makes belongs to its own user */
+};
+
+/* An owner or group: "whoever makes it", where a request may name one. Ids are the sandbox's; the gofer knows the host's. */
+enum gofer_ids { GOFER_NO_ID = 4294967295 };
 
 struct gofer_hello_reply {
     uint32_t version;
@@ -214,22 +222,27 @@ struct gofer_statfs_reply {
 
 /*
  * CREATE: open(O_CREAT | O_EXCL | flags): EEXIST if there is anything, and then the sentry asks for OPEN.
- * MKDIR and MKNOD (S_IFIFO, S_IFSOCK and S_IFREG only) leave flags 0. The reply is a gofer_attr (CREATE: and a descriptor).
+ * MKDIR and MKNOD (S_IFIFO, S_IFSOCK, S_IFREG, and S_IFCHR for the device 0:0, an overlay's whiteout) leave flags 0. What is
+ * made belongs to (uid, gid) if the gofer can give it away. The reply is a gofer_attr (CREATE: and a descriptor).
  */
 struct gofer_create {
     uint32_t tree;
     uint32_t path_len;
     uint32_t flags;
     uint32_t mode; /* exactly: the gofer's umask is 0 */
+    uint32_t uid;
+    uint32_t gid;
 };
 
 /* SYMLINK (path, then target), LINK and RENAME (old path, then new path; flags: RENAME_* of renameat2(2)).
- * SYMLINK and LINK reply with a gofer_attr, RENAME with nothing. */
+ * SYMLINK and LINK reply with a gofer_attr, RENAME with nothing. uid, gid: of a SYMLINK, as CREATE's; else GOFER_NO_ID. */
 struct gofer_pair {
     uint32_t tree;
     uint32_t path_len;
     uint32_t second_len;
     uint32_t flags;
+    uint32_t uid;
+    uint32_t gid;
 };
 
 enum gofer_setattr_fields {
@@ -259,7 +272,8 @@ struct gofer_setattr {
     uint32_t mtime_nsec;
 };
 
-/* GETXATTR, SETXATTR, REMOVEXATTR: path, then name, then value. Only "user." names may be set or removed.
+/* GETXATTR, SETXATTR, REMOVEXATTR: path, then name, then value. Only "user." names may be set or removed,
+ * and "security.capability" where root's programs serve root (lockdown.py).
  * GETXATTR replies with the value, LISTXATTR with the names, each ended by NUL. */
 struct gofer_xattr {
     uint32_t tree;

@@ -44,6 +44,8 @@ void gofer_server_free(struct gofer_server *server)
     if (server->listing.fd >= 0)
         close(server->listing.fd);
     free(server->listing.path);
+    free(server->uid_map.ranges);
+    free(server->gid_map.ranges);
     close(server->proc_fd);
     close(server->sock);
     free(server);
@@ -56,14 +58,6 @@ int gofer_server_add_tree(struct gofer_server *server, int fd, uint32_t flags)
         return -ENOSPC;
     server->trees[server->n_trees] = (struct gofer_tree){.fd = fd, .flags = flags};
     return (int)server->n_trees++;
-}
-
-/* In a user namespace: ids without a mapping (shown as `overflow`) become 0, and our own ids the host's again. */
-void gofer_server_map_ids(struct gofer_server *server, uint32_t overflow, uint32_t uid_inside, uint32_t uid,
-                          uint32_t gid_inside, uint32_t gid)
-{
-    server->uid_map = (struct gofer_id_map){.overflow = overflow, .inside = uid_inside, .outside = uid};
-    server->gid_map = (struct gofer_id_map){.overflow = overflow, .inside = gid_inside, .outside = gid};
 }
 
 static uint64_t now_ns(void)

@@ -39,11 +39,25 @@ struct gofer_listing {
     int fd;
 };
 
-/* How an id of the host is shown: `overflow` (0: none) is reported as 0, then `inside` (0: none) as `outside`. */
+struct gofer_id_range {
+    uint32_t inside; /* first number in the sandbox */
+    uint32_t host;   /* first number on the host */
+    uint32_t count;
+};
+
+#define GOFER_RANGES_MAX 340u /* as user_namespaces(7) */
+#define GOFER_OVERFLOW_ID 65534u
+
+/*
+ * Two steps. The gofer's own user namespace: `overflow` (0: none) is what it shows for ids without a number, taken for 0,
+ * and `inside` (0: none) is the host's `outside`. Then, if there are any, the sandbox's ranges.
+ */
 struct gofer_id_map {
     uint32_t overflow;
     uint32_t inside;
     uint32_t outside;
+    uint32_t n_ranges;
+    struct gofer_id_range *ranges;
 };
 
 struct gofer_server;
@@ -101,8 +115,14 @@ void gofer_server_free(struct gofer_server *server);
 int gofer_server_add_tree(struct gofer_server *server, int fd, uint32_t flags);
 void gofer_server_map_ids(struct gofer_server *server, uint32_t overflow, uint32_t uid_inside, uint32_t uid,
                           uint32_t gid_inside, uint32_t gid);
+int gofer_server_add_range(struct gofer_server *server, int is_group, uint32_t inside, uint32_t host, uint32_t count);
 int gofer_server_run(struct gofer_server *server, uint32_t spin_ns, int is_following);
 int gofer_refuse(int sock, int error, const char *step, uint32_t step_len);
+
+/* ids.c */
+uint32_t gofer_show_id(const struct gofer_id_map *map, uint32_t id);
+int gofer_own_id(const struct gofer_id_map *map, uint32_t id, uint32_t *own);
+int gofer_own_ids(const struct gofer_server *server, uint32_t uid, uint32_t gid, uint32_t *own_uid, uint32_t *own_gid);
 
 /* paths.c */
 int gofer_check_path(const char *path, uint32_t len);

@@ -29,8 +29,10 @@ struct gofer_client *the_gofer;
 static void fill_inode(struct inode *i, const struct gofer_attr *a)
 {
     i->mode = a->mode;
-    i->uid = a->uid;
-    i->gid = a->gid;
+    if (!(i->flags & INODE_OWNED)) {
+        i->uid = a->uid;
+        i->gid = a->gid;
+    }
     i->nlink = a->nlink;
     i->ino = a->ino;
     i->dev = makedev(a->dev_major, a->dev_minor);

@@ -130,9 +130,11 @@ class GoferClient:
         given = iter(fds)
         return [-code if code else next(given, -EMFILE) for code in errors]
 
-    def create(self, tree: int, path: bytes, flags: int, mode: int) -> tuple[int, Attr]:
+    def create(
+        self, tree: int, path: bytes, flags: int, mode: int, uid: int = protocol.NO_ID, gid: int = protocol.NO_ID
+    ) -> tuple[int, Attr]:
         """A new regular file with exactly this mode; EEXIST if there is anything of that name."""
-        payload = protocol.CREATE_REQUEST.pack(tree, len(path), flags, mode) + path
+        payload = protocol.CREATE_REQUEST.pack(tree, len(path), flags, mode, uid, gid) + path
         return self._open(protocol.CREATE, payload)
 
     def _open(self, op: int, payload: bytes) -> tuple[int, Attr]:
@@ -145,16 +147,24 @@ class GoferClient:
         """The file system that holds the path."""
         return StatFs(self._call(protocol.STATFS, protocol.PATH.pack(tree, len(path)) + path))
 
-    def mkdir(self, tree: int, path: bytes, mode: int) -> Attr:
-        return Attr(self._call(protocol.MKDIR, protocol.CREATE_REQUEST.pack(tree, len(path), 0, mode) + path))
+    def mkdir(
+        self, tree: int, path: bytes, mode: int, uid: int = protocol.NO_ID, gid: int = protocol.NO_ID
+    ) -> Attr:
+        fixed = protocol.CREATE_REQUEST.pack(tree, len(path), 0, mode, uid, gid)
+        return Attr(self._call(protocol.MKDIR, fixed + path))
 
-    def mknod(self, tree: int, path: bytes, mode: int) -> Attr:
-        """mode with S_IFREG, S_IFIFO or S_IFSOCK; anything else is EINVAL."""
-        return Attr(self._call(protocol.MKNOD, protocol.CREATE_REQUEST.pack(tree, len(path), 0, mode) + path))
+    def mknod(
+        self, tree: int, path: bytes, mode: int, uid: int = protocol.NO_ID, gid: int = protocol.NO_ID
+    ) -> Attr:
+        """mode with S_IFREG, S_IFIFO, S_IFSOCK, or S_IFCHR for a whiteout; anything else is EINVAL."""
+        fixed = protocol.CREATE_REQUEST.pack(tree, len(path), 0, mode, uid, gid)
+        return Attr(self._call(protocol.MKNOD, fixed + path))
 
-    def symlink(self, tree: int, path: bytes, target: bytes) -> Attr:
+    def symlink(
+        self, tree: int, path: bytes, target: bytes, uid: int = protocol.NO_ID, gid: int = protocol.NO_ID
+    ) -> Attr:
         """Makes `path` a symlink to `target`."""
-        return Attr(self._call(protocol.SYMLINK, _pair(tree, path, target, 0)))
+        return Attr(self._call(protocol.SYMLINK, _pair(tree, path, target, 0, uid, gid)))
 
     def link(self, tree: int, old_path: bytes, new_path: bytes) -> Attr:
         return Attr(self._call(protocol.LINK, _pair(tree, old_path, new_path, 0)))
@@ -228,8 +238,10 @@ class GoferClient:
         return fds[0], fds[1], protocol.PTY_REPLY.unpack(reply)[0]
 
 
-def _pair(tree: int, first: bytes, second: bytes, flags: int) -> bytes:
-    return protocol.PAIR_REQUEST.pack(tree, len(first), len(second), flags) + first + second
+def _pair(
+    tree: int, first: bytes, second: bytes, flags: int, uid: int = protocol.NO_ID, gid: int = protocol.NO_ID
+) -> bytes:
+    return protocol.PAIR_REQUEST.pack(tree, len(first), len(second), flags, uid, gid) + first + second
 
 
 def _xattr(tree: int, path: bytes, name: bytes, value: bytes, flags: int) -> bytes:

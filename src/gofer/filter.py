@@ -26,8 +26,8 @@ READ_CALLS = (
     "getpid", "sched_yield", "rt_sigreturn", "restart_syscall", "exit", "exit_group",
 )  # fmt: skip
 WRITE_CALLS = (
-    "mkdirat", "mknodat", "unlinkat", "linkat", "symlinkat", "renameat", "renameat2", "fchmodat", "fchownat",
-    "utimensat", "ftruncate", "setxattr", "removexattr",
+    "mkdirat", "mknodat", "unlinkat", "linkat", "symlinkat", "renameat", "renameat2", "fchmodat", "fchownat", "fchmod",
+    "fchown", "utimensat", "ftruncate", "setxattr", "removexattr",
 )  # fmt: skip
 # name: (argument, mask, values its masked low half may have)
 CONDITIONS = {

@@ -11,12 +11,14 @@ import os
 import sys
 from errno import EINVAL
 
+from gofer import protocol
 from gofer._native import ffi, lib
 from gofer.filter import build_filter
 from gofer.protocol import GoferSetupError
 from gofer.syscalls import check
 from gofer.tree import (
     MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOEXEC,
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
     AttachedTree,
@@ -33,11 +35,10 @@ if TYPE_CHECKING:
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
-MOUNT_ATTR_NOEXEC = 0x8
 
 # <linux/capability.h>
 CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID = 0, 1, 2, 3, 4
-CAP_SYS_ADMIN = 21
+CAP_SYS_ADMIN, CAP_SETFCAP = 21, 31
 
 # HUP, INT, QUIT, USR1, USR2, PIPE, TERM, TSTP, TTIN, TTOU: the sentry decides when a gofer ends, by hanging up.
 IGNORED_SIGNALS = (1, 2, 3, 10, 12, 13, 15, 20, 21, 22)
@@ -60,14 +61,23 @@ class IdMap:
 class Locked:
     """What is left when the lock-down is complete: all the descriptors a gofer has, besides three dead ones at 0-2."""
 
-    __slots__ = ("id_map", "proc_fd", "pts_fd", "sock_fd", "trees")
+    __slots__ = ("id_map", "may_set_capabilities", "proc_fd", "pts_fd", "sock_fd", "trees")
 
-    def __init__(self, sock_fd: int, proc_fd: int, pts_fd: int, trees: list[AttachedTree], id_map: IdMap) -> None:
+    def __init__(
+        self,
+        sock_fd: int,
+        proc_fd: int,
+        pts_fd: int,
+        trees: list[AttachedTree],
+        id_map: IdMap,
+        may_set_capabilities: bool,
+    ) -> None:
         self.sock_fd = sock_fd
         self.proc_fd = proc_fd
         self.pts_fd = pts_fd
         self.trees = trees
         self.id_map = id_map
+        self.may_set_capabilities = may_set_capabilities
 
 
 class _Step:
@@ -98,9 +108,12 @@ def keep_only_socket(sock_fd: int) -> int:
     return 3
 
 
-def enter(trees: Sequence[Tree], sock_fd: int, is_killed_with_parent: bool = False) -> Locked:
+def enter(
+    trees: Sequence[Tree], sock_fd: int, is_killed_with_parent: bool = False, has_own_root: bool = True
+) -> Locked:
     """Does all of it. The calling process must be single-threaded and have no use for anything it holds.
 
+    has_own_root: root of the sandbox is root here too, so a program of the sandbox may be given root's capabilities.
     GoferSetupError: a step failed; the process is then in between, and only fit to say so and exit.
     """
     with _Step("signals"):
@@ -126,14 +139,18 @@ def enter(trees: Sequence[Tree], sock_fd: int, is_killed_with_parent: bool = Fal
         os.fchdir(proc_fd)
     with _Step("drop privileges"):
         os.umask(0)
-        check(lib.gofer_keep_capabilities(_capabilities(trees) if is_privileged else 0))
+        keep = _capabilities(trees, is_privileged, has_own_root)
+        check(lib.gofer_keep_capabilities(keep))
         check(lib.gofer_no_new_privileges())
         check(lib.gofer_not_dumpable())
     with _Step("seccomp"):
         gc.disable()  # everything made from here on is gone with its request
         program = build_filter(any(tree.writable for tree in trees))
         check(lib.gofer_install_filter(ffi.from_buffer(program), len(program) // 8))
-    return Locked(sock_fd, proc_fd, pts_fd, attached, id_map)
+    if not is_privileged:
+        for tree in attached:
+            tree.flags |= protocol.TREE_ONE_OWNER
+    return Locked(sock_fd, proc_fd, pts_fd, attached, id_map, bool(keep >> CAP_SETFCAP & 1))
 
 
 def _fill_stdio() -> None:
@@ -223,9 +240,17 @@ def _new_mount(type_: str, options: list[str], attributes: int) -> int:
     return check(lib.gofer_new_mount(type_.encode(), array, len(options) // 2, attributes | MOUNT_ATTR_NOSUID))
 
 
-def _capabilities(trees: Sequence[Tree]) -> int:
-    """What a privileged gofer keeps: reading and searching anything; to write, also what root's own tools would use."""
+def _capabilities(trees: Sequence[Tree], is_privileged: bool, has_own_root: bool) -> int:
+    """What a privileged gofer keeps: reading and searching anything; to write, also what root's own tools would use.
+    For a root file system in place that includes file capabilities (an image's ping has one). One without privilege
+    keeps nothing, or, for a root in place, what makes no difference but to its own user's files: their mode."""
+    is_writable = any(tree.writable for tree in trees)
+    is_in_place = is_writable and any(tree.is_root_in_place for tree in trees)
+    if not is_privileged:
+        return 1 << CAP_DAC_OVERRIDE | 1 << CAP_DAC_READ_SEARCH | 1 << CAP_FSETID if is_in_place else 0
     keep = 1 << CAP_DAC_READ_SEARCH
-    if any(tree.writable for tree in trees):
+    if is_writable:
         keep |= 1 << CAP_DAC_OVERRIDE | 1 << CAP_FOWNER | 1 << CAP_CHOWN | 1 << CAP_FSETID
+    if is_in_place and has_own_root:
+        keep |= 1 << CAP_SETFCAP
     return keep

@@ -10,7 +10,7 @@ from errno import ECONNRESET
 from os import strerror
 from struct import Struct
 
-VERSION = 1
+VERSION = 2
 MESSAGE_MAX = 65536
 PATH_MAX = 4095
 FDS_MAX = 16
@@ -40,6 +40,9 @@ LIST = 21
 TREE_WRITABLE = 1
 TREE_IMMUTABLE = 2
 TREE_FILE = 4
+TREE_ONE_OWNER = 8
+
+NO_ID = 0xFFFFFFFF  # "whoever makes it"
 
 ATTR_VALID = 1
 ATTR_BTIME = 2
@@ -71,8 +74,8 @@ OPEN_MANY_REQUEST = Struct("<IIII")
 OPEN_MANY_REPLY = Struct("<II")  # then an ERRNO, or 0, for each name
 ERRNO = Struct("<i")
 STATFS_REPLY = Struct("<11Q")
-CREATE_REQUEST = Struct("<IIII")
-PAIR_REQUEST = Struct("<IIII")
+CREATE_REQUEST = Struct("<IIIIII")
+PAIR_REQUEST = Struct("<IIIIII")
 SETATTR_REQUEST = Struct("<IIIIIIQqqII")
 XATTR_REQUEST = Struct("<IIIIII")
 PTY_REPLY = Struct("<II")

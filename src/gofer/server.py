@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from errno import EINVAL, EIO, EOPNOTSUPP, EPROTO, ERANGE, EROFS
-from stat import S_IFIFO, S_IFREG, S_IFSOCK, S_ISREG
+from errno import EINVAL, EIO, EOPNOTSUPP, EPROTO, ERANGE, EROFS, ESTALE
+from stat import S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, S_ISDIR, S_ISREG
 from struct import Struct
 
 from gofer import protocol
@@ -25,9 +25,12 @@ if TYPE_CHECKING:
 
     from gofer.tree import Tree
 
+    IdRanges = Sequence[Sequence[tuple[int, int, int]]]
+
 _TIOCGPTN, _TIOCSPTLCK, _TIOCGPTPEER = 0x80045430, 0x40045431, 0x5441
 _UTIME_NOW, _UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
 _INT = Struct("<i")
+S_IFMT = 0o170000
 _ALL_RENAME_FLAGS = 7  # NOREPLACE, EXCHANGE, WHITEOUT; a file system may know fewer
 _ALL_XATTR_FLAGS = 3
 _XATTR_MAX = 60_000  # the value travels in one message
@@ -40,6 +43,7 @@ def serve(
     spin_ns: int = 0,
     is_following: bool = True,
     is_killed_with_parent: bool = False,
+    id_ranges: IdRanges = ((), ()),
 ) -> None:
     """Turns this process into a gofer for `trees` that answers at `sock_fd`, until the sentry hangs up. Never returns.
 
@@ -48,18 +52,20 @@ def serve(
 
     is_following: stay on the sentry's CPU. spin_ns: how long to look for the next request before sleeping, on another
     CPU. native/gofer/README.md has measurements of both.
+    id_ranges: how owners on the host show, of users and of groups: (inside, host, count); none: as they are.
     is_killed_with_parent: die with the thread that forked us; hanging up is enough where nobody inherits the socket.
     """
     status = 1
     try:
         try:
-            locked = enter(trees, sock_fd, is_killed_with_parent)
+            root_is_root = all(host == 0 for inside, host, _ in id_ranges[0] if inside == 0)
+            locked = enter(trees, sock_fd, is_killed_with_parent, root_is_root)
         except GoferSetupError as error:
             step = error.step.encode()[:256]
             # Which of the two it is depends on the step that failed.
             lib.gofer_refuse(sock_fd if error.step == "signals" else 3, error.errno or EIO, step, len(step))
         else:
-            server = Server(locked)
+            server = Server(locked, id_ranges)
             status = 0 if lib.gofer_server_run(server.c, spin_ns, is_following) == 0 else 1
     finally:
         os._exit(status)
@@ -105,7 +111,7 @@ class _Target:
 class Server:
     """The one server of a gofer process."""
 
-    def __init__(self, locked: Locked) -> None:
+    def __init__(self, locked: Locked, id_ranges: IdRanges = ((), ())) -> None:
         global _the_server
         self.proc_fd = locked.proc_fd
         self.pts_fd = locked.pts_fd
@@ -115,6 +121,11 @@ class Server:
         ids = locked.id_map
         lib.gofer_server_map_ids(self.c, ids.overflow, ids.uid_inside, ids.uid, ids.gid_inside, ids.gid)
         self.is_writable = []
+        for is_group, ranges in enumerate(id_ranges):
+            for inside, host, count in ranges:
+                check(lib.gofer_server_add_range(self.c, is_group, inside, host, count))
+        self.may_set_capabilities = locked.may_set_capabilities
+        self.has_one_owner = any(tree.flags & protocol.TREE_ONE_OWNER for tree in locked.trees)
         for tree in locked.trees:
             check(lib.gofer_server_add_tree(self.c, tree.fd, tree.flags))
             self.is_writable.append(bool(tree.flags & protocol.TREE_WRITABLE))
@@ -134,39 +145,71 @@ class Server:
         check(lib.gofer_attr_at(self.c, fd, name, attr))
         return bytes(ffi.buffer(attr))
 
+    def own_ids(self, uid: int, gid: int) -> tuple[int, int]:
+        """The sandbox's ids as this process names them, -1 for NO_ID. EINVAL: one has no number on the host."""
+        own = ffi.new("uint32_t[2]")
+        check(lib.gofer_own_ids(self.c, uid, gid, own, own + 1))
+        return tuple(-1 if number == protocol.NO_ID else number for number in own)  # type: ignore[return-value]
+
+    def new_owner(self, uid: int, gid: int) -> tuple[int, int]:
+        """The same for what is made: nobody else, if we cannot give it away."""
+        return (-1, -1) if self.has_one_owner else self.own_ids(uid, gid)
+
+    def give(self, parent: _Parent, mode: int, owner: int, group: int) -> bytes:
+        """Gives what was just made to its owner; then the bits that a change of owner takes away. Its attributes.
+
+        Somebody on the host may have put another thing in its place: only what has no other name is given away. A file
+        system without owners (EPERM) leaves it ours, as the attributes say."""
+        fd = check(lib.gofer_openat2(parent.fd, parent.name, os.O_PATH, 0))
+        try:
+            found = protocol.Attr(self.attr_at(fd, b""))
+            if found.mode & S_IFMT != mode & S_IFMT or (found.nlink > 1 and not S_ISDIR(mode)):
+                raise OSError(ESTALE, "something else by now")
+            if owner >= 0 or group >= 0:
+                try:
+                    os.chown(str(fd), owner, group, dir_fd=self.proc_fd)
+                except PermissionError:
+                    pass
+            if mode & 0o7000:  # which mkdir(2) may ignore
+                os.chmod(str(fd), mode & 0o7777, dir_fd=self.proc_fd)
+            return self.attr_at(fd, b"")
+        finally:
+            os.close(fd)
+
     # --- what changes names ---
 
     def mkdir(self, body: bytes) -> bytes:
-        (tree, _, flags, mode), (path,) = _take(protocol.CREATE_REQUEST, body, 1)
+        (tree, _, flags, mode, uid, gid), (path,) = _take(protocol.CREATE_REQUEST, body, 1)
         self.check_writable(tree)
         if flags or mode & ~0o7777:
             raise OSError(EINVAL, "flags or mode")
         with _Parent(self, tree, path) as parent:
+            owner = self.new_owner(uid, gid)
             os.mkdir(parent.name, mode & 0o777, dir_fd=parent.fd)
-            if mode & 0o7000:  # which mkdir(2) may ignore
-                os.chmod(parent.name, mode, dir_fd=parent.fd)
-            return self.attr_at(parent.fd, parent.name)
+            return self.give(parent, S_IFDIR | mode, *owner)
 
     def mknod(self, body: bytes) -> bytes:
-        (tree, _, flags, mode), (path,) = _take(protocol.CREATE_REQUEST, body, 1)
+        (tree, _, flags, mode, uid, gid), (path,) = _take(protocol.CREATE_REQUEST, body, 1)
         self.check_writable(tree)
-        if flags or mode & ~0o177777 or (mode & 0o170000) not in (S_IFIFO, S_IFSOCK, S_IFREG):
-            raise OSError(EINVAL, "type")  # a device is the sentry's own, never the host's
+        if flags or mode & ~0o177777 or (mode & 0o170000) not in (S_IFIFO, S_IFSOCK, S_IFREG, S_IFCHR):
+            raise OSError(EINVAL, "type")  # a device is the sentry's own, never the host's: S_IFCHR is a whiteout
         with _Parent(self, tree, path) as parent:
-            os.mknod(parent.name, mode, dir_fd=parent.fd)
-            return self.attr_at(parent.fd, parent.name)
+            owner = self.new_owner(uid, gid)
+            os.mknod(parent.name, mode, 0, dir_fd=parent.fd)
+            return self.give(parent, mode, *owner)
 
     def symlink(self, body: bytes) -> bytes:
-        (tree, _, _, flags), (path, target) = _take(protocol.PAIR_REQUEST, body, 2)
+        (tree, _, _, flags, uid, gid), (path, target) = _take(protocol.PAIR_REQUEST, body, 2)
         self.check_writable(tree)
         if flags or not target or b"\0" in target or len(target) > protocol.PATH_MAX:
             raise OSError(EINVAL, "target")
         with _Parent(self, tree, path) as parent:
+            owner = self.new_owner(uid, gid)
             os.symlink(target, parent.name, dir_fd=parent.fd)
-            return self.attr_at(parent.fd, parent.name)
+            return self.give(parent, S_IFLNK, *owner)
 
     def link(self, body: bytes) -> bytes:
-        (tree, _, _, flags), (old_path, new_path) = _take(protocol.PAIR_REQUEST, body, 2)
+        (tree, _, _, flags, _, _), (old_path, new_path) = _take(protocol.PAIR_REQUEST, body, 2)
         self.check_writable(tree)
         if flags:
             raise OSError(EINVAL, "flags")
@@ -175,7 +218,7 @@ class Server:
             return self.attr_at(new.fd, new.name)
 
     def rename(self, body: bytes) -> bytes:
-        (tree, _, _, flags), (old_path, new_path) = _take(protocol.PAIR_REQUEST, body, 2)
+        (tree, _, _, flags, _, _), (old_path, new_path) = _take(protocol.PAIR_REQUEST, body, 2)
         self.check_writable(tree)
         if flags & ~_ALL_RENAME_FLAGS:
             raise OSError(EINVAL, "flags")
@@ -209,8 +252,10 @@ class Server:
             if fields & protocol.SET_SIZE:
                 self._truncate(target, size)
             if fields & (protocol.SET_UID | protocol.SET_GID):
-                owner = uid if fields & protocol.SET_UID else -1
-                group = gid if fields & protocol.SET_GID else -1
+                owner, group = self.own_ids(
+                    uid if fields & protocol.SET_UID else protocol.NO_ID,
+                    gid if fields & protocol.SET_GID else protocol.NO_ID,
+                )
                 os.chown(target.link, owner, group, dir_fd=self.proc_fd)
             if fields & protocol.SET_MODE:  # after chown, which clears the set-id bits
                 os.chmod(target.link, mode, dir_fd=self.proc_fd)
@@ -266,7 +311,8 @@ class Server:
 
     def _check_settable(self, tree: int, name: bytes) -> None:
         self.check_writable(tree)
-        if b"\0" in name or not name.startswith(b"user."):
+        is_allowed = name.startswith(b"user.") or (name == b"security.capability" and self.may_set_capabilities)
+        if b"\0" in name or not is_allowed:
             raise OSError(EOPNOTSUPP, "only user attributes")  # others mean something to the host's kernel
 
     # --- terminals ---

@@ -34,10 +34,12 @@ class Tree:
     with_kernel_filesystems: leave mounts of /proc, /sys and the like below it visible.
     is_recursive: with what is mounted below it. is_noexec: nothing in it can be mapped as code, by nobody.
     may_be_special: it may be a device, FIFO or socket: its attributes are served, it is never opened.
+    is_root_in_place: the whole root of a sandbox, which is changed as root of a host would change it.
     """
 
     __slots__ = (
-        "immutable", "is_noexec", "is_recursive", "may_be_special", "path", "with_kernel_filesystems", "writable",
+        "immutable", "is_noexec", "is_recursive", "is_root_in_place", "may_be_special", "path",
+        "with_kernel_filesystems", "writable",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +51,7 @@ class Tree:
         is_recursive: bool = True,
         is_noexec: bool = False,
         may_be_special: bool = False,
+        is_root_in_place: bool = False,
     ) -> None:
         self.path = path
         self.writable = writable
@@ -57,6 +60,7 @@ class Tree:
         self.is_recursive = is_recursive
         self.is_noexec = is_noexec
         self.may_be_special = may_be_special
+        self.is_root_in_place = is_root_in_place
 
 
 class AttachedTree:

@@ -41,7 +41,7 @@ def message(op: int, payload: bytes, *, request_id: int = 7, length: int | None 
     return protocol.HEADER.pack(size, request_id, op, 0, error) + payload
 
 
-HELLO = message(protocol.HELLO, protocol.HELLO_REQUEST.pack(1, 0))
+HELLO = message(protocol.HELLO, protocol.HELLO_REQUEST.pack(protocol.VERSION, 0))
 
 
 def ask(sock: socket.socket, data: bytes) -> tuple[int, bytes] | None:
@@ -72,7 +72,8 @@ def test_nothing_is_answered_before_hello(place: Path) -> None:
     pid, sock = raw_gofer(Tree(str(place / "tree")))
     for op in range(2, 22):
         assert ask(sock, message(op, protocol.PATH.pack(0, 0))) == (errno.EPROTO, b"")
-    assert ask(sock, message(protocol.HELLO, protocol.HELLO_REQUEST.pack(2, 0))) == (errno.EPROTONOSUPPORT, b"")
+    newer = protocol.HELLO_REQUEST.pack(protocol.VERSION + 1, 0)
+    assert ask(sock, message(protocol.HELLO, newer)) == (errno.EPROTONOSUPPORT, b"")
     assert ask(sock, message(protocol.WALK, protocol.WALK_REQUEST.pack(0, 0, 0, 0))) == (errno.EPROTO, b"")
     answer = ask(sock, HELLO)
     assert answer is not None

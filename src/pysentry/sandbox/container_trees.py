@@ -23,7 +23,7 @@ class MountSourceError(SandboxError):
 def container_trees(config: RunConfig) -> list[Tree]:
     """MountSourceError names a source that is missing, in the words that engines look for."""
     is_in_place = config.root_writable and not config.overlay
-    trees = [Tree(config.rootfs, writable=is_in_place, immutable=config.overlay)]
+    trees = [Tree(config.rootfs, writable=is_in_place, immutable=config.overlay, is_root_in_place=is_in_place)]
     for row in config.mounts:
         if row.kind == "bind":
             trees.append(_bind(row))

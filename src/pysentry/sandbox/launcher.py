@@ -128,7 +128,7 @@ def _become_gofer(sock: int, config: RunConfig) -> None:
     os.setsid()  # the caller's terminal must not signal it
     from gofer.server import serve
 
-    serve(sock, trees(config), is_killed_with_parent=True)
+    serve(sock, trees(config), is_killed_with_parent=True, id_ranges=(config.uid_map, config.gid_map))
 
 
 def trees(config: RunConfig) -> list[Tree]:

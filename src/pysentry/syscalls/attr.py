@@ -75,6 +75,8 @@ def _opened(task: Task, fd: int) -> CDentry:
         raise EBADF("O_PATH")
     if c.dentry == ffi.NULL:
         raise EPERM("an anonymous file")
+    if c.dentry.flags & lib.DENTRY_UNHASHED:  # whether it has other names decides where its attributes are
+        filesystem_of(c.dentry.sb).refresh(task, c.inode, description=c)
     return c.dentry
 
 

@@ -1,8 +1,10 @@
-"""Extended attributes: xattr(7). Files in memory keep user.* and trusted.*; binds pass user.* to the host."""
+"""Extended attributes: xattr(7). Files in memory keep user.* and trusted.*; binds pass user.* to the host.
+
+security.capability is kept and shown by both (exec takes no notice of it)."""
 
 from __future__ import annotations
 
-from pysentry.abi.capability import CAP_SYS_ADMIN
+from pysentry.abi.capability import CAP_SETFCAP, CAP_SYS_ADMIN
 from pysentry.abi.errno import E2BIG, EBADF, EINVAL, ENAMETOOLONG, ENODATA, ENOENT, EOPNOTSUPP, EPERM, ERANGE
 from pysentry.abi.fcntl import AT_FDCWD
 from pysentry.abi.stat import (
@@ -65,6 +67,8 @@ def _check(task: Task, dentry: CDentry, name: bytes, mask: int) -> None:
         if not is_capable(task.cred, CAP_SYS_ADMIN):
             raise EPERM("trusted") if is_writing else ENODATA("trusted")
         return
+    if name == b"security.capability" and is_writing and not is_capable(task.cred, CAP_SETFCAP):
+        raise EPERM("CAP_SETFCAP")
     if name.startswith(b"user."):
         if not is_regular(inode.mode) and not is_directory(inode.mode):
             raise EPERM("not a file or directory") if is_writing else ENODATA("not a file or directory")

@@ -19,7 +19,7 @@ from pysentry.vfs.copy_up import copy_content
 from pysentry.vfs.filesystem import content_fd, filesystem_of
 from pysentry.vfs.filesystems.dev import TTY_GROUP, register_devices
 from pysentry.vfs.filesystems.generated import GeneratedFileSystem
-from pysentry.vfs.filesystems.gofer import GoferFileSystem, make_bind
+from pysentry.vfs.filesystems.gofer import GoferFileSystem
 from pysentry.vfs.filesystems.proc_cgroup import show_hierarchies
 from pysentry.vfs.filesystems.pts import make_pts
 from pysentry.vfs.filesystems.tree import TreeFileSystem, make_tree
@@ -98,14 +98,13 @@ class ContainerBuilder(RootBuilder):
     def mount_container_root(self) -> None:
         config = self.config
         flags = 0 if config.root_writable else lib.SB_RDONLY
-        lower = LowerTree(self.client, 0)
         if config.overlay:
-            overlay = make_tree(flags | lib.SB_CACHED, 0, lower)
+            overlay = make_tree(flags | lib.SB_CACHED, 0, LowerTree(self.client, 0))
             overlay.sb.dev = overlay.sb.root.inode.dev
             overlay.sb.next_ino = FIRST_UPPER_INO
             self.root = attach_mount(overlay, None, "overlay")
         else:
-            self.root = attach_mount(make_bind(flags, lower), None, "root")
+            self.root = attach_mount(self.bind(flags, 0), None, "root")
 
     # ---- rows ----
 
@@ -148,7 +147,7 @@ class ContainerBuilder(RootBuilder):
         self.next_tree += 1
         if not self.tree_flags[tree] & TREE_WRITABLE:
             flags |= lib.SB_RDONLY
-        self._mount(make_bind(flags, LowerTree(self.client, tree)), row, row.source or "")
+        self._mount(self.bind(flags, tree), row, row.source or "")
 
     def _tmpfs(self, row: MountRow, flags: int) -> None:
         default_mode = 0o755 if row.kind == "dev" else 0o1777
@@ -175,7 +174,7 @@ class ContainerBuilder(RootBuilder):
         show_hierarchies(directories)
         binds = []
         for name in directories:
-            bind = make_bind(flags, LowerTree(self.client, self.next_tree), "cgroup" if name else "cgroup2")
+            bind = self.bind(flags, self.next_tree, "cgroup" if name else "cgroup2")
             self.next_tree += 1
             binds.append((name, bind))
         if directories == [""]:
@@ -238,12 +237,13 @@ class ContainerBuilder(RootBuilder):
         if isinstance(file_system, GeneratedFileSystem):
             attach_mount(file_system.show_part(found, flags), found, file_system.type_name)
         elif found.sb.tree >= 0 and not found.inode.flags & lib.INODE_UPPER:
-            lower = LowerTree(self.client, found.sb.tree)
+            tree_number = found.sb.tree
             made: FileSystem
             if found.sb.kind == lib.FS_TREE:
+                lower = LowerTree(self.client, tree_number)
                 made = make_tree(flags, found.sb.dev, lower, root_path=lower_path(found))
             else:
-                made = make_bind(flags, lower, root_path=lower_path(found))
+                made = self.bind(flags, tree_number, root_path=lower_path(found))
             attach_mount(made, found, file_system.type_name)
         elif is_directory(found.inode.mode):
             tree = make_tree(flags & ~lib.SB_RDONLY, new_device(), mode=found.inode.mode & 0o7777)

@@ -11,9 +11,11 @@ file systems whose content depends on it (proc) look at it, and at boot it is No
 from __future__ import annotations
 
 import os
+from time import time_ns
 
 from pysentry.abi.errno import EINVAL, ENODATA, ENXIO, EOPNOTSUPP, EPERM, EROFS, EXDEV, LinuxError
 from pysentry.abi.stat import (
+    S_IFMT,
     ST_NOATIME,
     ST_NODEV,
     ST_NODIRATIME,
@@ -234,7 +236,19 @@ def refresh_live(inode: CInode) -> None:
     take_live_attributes(inode, content_fd(inode))
 
 
-def take_live_attributes(inode: CInode, host_fd: int) -> None:
+def set_in_memory(
+    inode: CInode, mode: int | None, uid: int | None, gid: int | None, atime_ns: int | None, mtime_ns: int | None
+) -> None:
+    """setattr() of an inode whose attributes are nowhere but here."""
+    inode.mode = inode.mode if mode is None else inode.mode & S_IFMT | mode
+    inode.uid = inode.uid if uid is None else uid
+    inode.gid = inode.gid if gid is None else gid
+    inode.atime_ns = inode.atime_ns if atime_ns is None else atime_ns
+    inode.mtime_ns = inode.mtime_ns if mtime_ns is None else mtime_ns
+    inode.ctime_ns = time_ns()
+
+
+def take_live_attributes(inode: CInode, host_fd: int) -> os.stat_result:
     """What only the host descriptor knows; the later ctime wins, since chmod and its kin happen in the inode."""
     status = os.fstat(host_fd)
     inode.size = status.st_size
@@ -243,3 +257,4 @@ def take_live_attributes(inode: CInode, host_fd: int) -> None:
     inode.mtime_ns = status.st_mtime_ns
     if status.st_ctime_ns > inode.ctime_ns:
         inode.ctime_ns = status.st_ctime_ns
+    return status

@@ -42,8 +42,9 @@ def path_below(directory: CDentry, name: bytes) -> bytes:
 def fill_inode(inode: CInode, attr: Attr) -> None:
     """Takes over all attributes; as fill_inode() in native/vfs/gofer_fs.c."""
     inode.mode = attr.mode
-    inode.uid = attr.uid
-    inode.gid = attr.gid
+    if not inode.flags & lib.INODE_OWNED:
+        inode.uid = attr.uid
+        inode.gid = attr.gid
     inode.nlink = attr.nlink
     inode.ino = attr.ino
     inode.dev = makedev(attr.dev_major, attr.dev_minor)
@@ -74,6 +75,11 @@ def new_lower_inode(sb: CSuperblock, attr: Attr, target: bytes) -> CInode:
         lib.inode_set_symlink(inode, target)
     fill_inode(inode, attr)
     return inode
+
+
+def is_shown_xattr(name: bytes) -> bool:
+    """True for extended attributes that pass between host and sandbox: others mean something to the host only."""
+    return name.startswith(b"user.") or name == b"security.capability"
 
 
 class LowerTree:
@@ -124,10 +130,11 @@ class LowerTree:
         return found
 
     def user_xattrs(self, dentry: CDentry) -> dict[bytes, bytes]:
-        """The "user." attributes; none if the host's file system has none or the gofer may not read them."""
+        """The attributes that an overlay shows; none if there are none or the gofer may not read them."""
         path = lower_path(dentry)
         try:
             names = self.client.listxattr(self.number, path)
-            return {name: self.client.getxattr(self.number, path, name) for name in names if name.startswith(b"user.")}
+            shown = [name for name in names if is_shown_xattr(name)]
+            return {name: self.client.getxattr(self.number, path, name) for name in shown}
         except OSError:
             return {}

@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     from pysentry.platform.cdefs import CCredentials, CDentry, CSuperblock
     from pysentry.sandbox.config import RunConfig
     from pysentry.vfs.filesystem import FileSystem
+    from pysentry.vfs.filesystems.gofer import GoferFileSystem
 
     # Makes a file system of a device number: proc and sys.
     Maker = Callable[[int], FileSystem]
 
-TREE_WRITABLE, TREE_IMMUTABLE = 1, 2  # gofer/protocol.h, enum gofer_tree_flags
+TREE_WRITABLE, TREE_IMMUTABLE, TREE_ONE_OWNER = 1, 2, 8  # gofer/protocol.h, enum gofer_tree_flags
 # New files share st_dev with the lower root (find -xdev, df), so their numbers must stay clear of the host's.
 FIRST_UPPER_INO = 1 << 40
 
@@ -262,7 +263,13 @@ class RootBuilder:
             flags |= lib.SB_RDONLY
         if self.tree_flags[number] & TREE_IMMUTABLE:
             flags |= lib.SB_CACHED
-        self.mount(make_bind(flags, LowerTree(self.client, number)), path, source)
+        self.mount(self.bind(flags, number), path, source)
+
+    def bind(self, flags: int, number: int, type_name: str = "gofer", root_path: bytes = b"") -> GoferFileSystem:
+        """A file system over one of the gofer's trees."""
+        made = make_bind(flags, LowerTree(self.client, number), type_name, root_path)
+        made.keeps_owners = bool(self.tree_flags[number] & TREE_ONE_OWNER)
+        return made
 
     def mount_tmp(self, cwd: bytes) -> None:
         """A fresh /tmp: the host's is other people's. A working directory below it is shown through an overlay."""

@@ -73,7 +73,8 @@ def mkdir(task: Task, dirfd: int, path: bytes, mode: int) -> None:
 def mknod(task: Task, dirfd: int, path: bytes, mode: int, device: int) -> CDentry:
     """mknod(2); also the name of a bound AF_UNIX socket (mode S_IFSOCK). Returns the new dentry.
 
-    Device nodes: those that the sandbox has itself (vfs/devices), with CAP_MKNOD; EPERM for all others."""
+    Device nodes: those that the sandbox has itself (vfs/devices), with CAP_MKNOD; 0:0, an overlay's whiteout, without;
+    EPERM for all others."""
     kind = mode & S_IFMT or S_IFREG
     if kind == S_IFDIR:
         raise EPERM("mknod of a directory")
@@ -81,7 +82,7 @@ def mknod(task: Task, dirfd: int, path: bytes, mode: int, device: int) -> CDentr
         raise EINVAL("type")
     walk = prepare_create(task, dirfd, path)
     if kind in (S_IFCHR, S_IFBLK) and not (
-        kind == S_IFCHR and is_capable(task.c.cred, CAP_MKNOD) and devices.is_known(device)
+        kind == S_IFCHR and (not device or (is_capable(task.c.cred, CAP_MKNOD) and devices.is_known(device)))
     ):
         raise EPERM("device node")
     wanted = kind | (mode & 0o7777 & ~task.c.fs.umask)

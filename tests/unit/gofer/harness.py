@@ -26,7 +26,12 @@ def drop_to(uid: int) -> None:
     os.setresuid(uid, uid, uid)
 
 
-def fork_gofer(trees: Sequence[Tree], uid: int | None = None, is_following: bool = True) -> tuple[int, socket.socket]:
+IdRanges = Sequence[Sequence[tuple[int, int, int]]]
+
+
+def fork_gofer(
+    trees: Sequence[Tree], uid: int | None = None, is_following: bool = True, id_ranges: IdRanges = ((), ())
+) -> tuple[int, socket.socket]:
     """The process and the sentry's end of the socket; `uid` None: as we are."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = os.fork()
@@ -35,7 +40,7 @@ def fork_gofer(trees: Sequence[Tree], uid: int | None = None, is_following: bool
             ours.close()
             if uid is not None:
                 drop_to(uid)
-            serve(theirs.fileno(), trees, is_following=is_following)
+            serve(theirs.fileno(), trees, is_following=is_following, id_ranges=id_ranges)
         finally:
             os._exit(77)
     theirs.close()
@@ -45,8 +50,8 @@ def fork_gofer(trees: Sequence[Tree], uid: int | None = None, is_following: bool
 class Gofer:
     """A running gofer that has been greeted. `tree_flags` is what it said."""
 
-    def __init__(self, trees: Sequence[Tree], uid: int | None = None) -> None:
-        self.pid, sock = fork_gofer(trees, uid)
+    def __init__(self, trees: Sequence[Tree], uid: int | None = None, id_ranges: IdRanges = ((), ())) -> None:
+        self.pid, sock = fork_gofer(trees, uid, id_ranges=id_ranges)
         self.transport = SocketTransport(sock.detach())
         self.client = GoferClient(self.transport)
         try:
@@ -66,9 +71,9 @@ class Gofer:
 
 
 @contextmanager
-def gofer(*trees: Tree, uid: int | None = None) -> Iterator[GoferClient]:
+def gofer(*trees: Tree, uid: int | None = None, id_ranges: IdRanges = ((), ())) -> Iterator[GoferClient]:
     """A client; at the end the gofer must exit by itself and with success."""
-    process = Gofer(trees, uid)
+    process = Gofer(trees, uid, id_ranges)
     try:
         yield process.client
     except BaseException:

@@ -97,8 +97,32 @@ def test_mknod_makes_placeholders_only(place: Path, uid: int | None) -> None:
         assert client.mknod(0, b"sock", stat.S_IFSOCK | 0o600).mode == stat.S_IFSOCK | 0o600
         assert client.mknod(0, b"file", stat.S_IFREG | 0o600).mode == stat.S_IFREG | 0o600
         fails(errno.ENXIO, lambda: client.open(0, b"fifo", os.O_RDWR))
-        for kind in (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFDIR, stat.S_IFLNK, 0):
+        whiteout = client.mknod(0, b"whiteout", stat.S_IFCHR)
+        assert (whiteout.mode, whiteout.rdev_major, whiteout.rdev_minor) == (stat.S_IFCHR, 0, 0)
+        for kind in (stat.S_IFBLK, stat.S_IFDIR, stat.S_IFLNK, 0):
             fails(errno.EINVAL, client.mknod, 0, b"other", kind | 0o600)
+
+
+def test_what_is_made_has_its_owner_at_once(place: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+    with gofer(writable(place), id_ranges=([(0, 100000, 1000), (1000, 5, 1)], [(0, 200000, 65536)])) as client:
+        fd, attr = client.create(0, b"file", os.O_RDWR, 0o4755, 7, 8)
+        os.close(fd)
+        assert (attr.uid, attr.gid, attr.mode) == (7, 8, stat.S_IFREG | 0o4755)
+        assert (place / "file").stat().st_uid == 100007
+        assert (place / "file").stat().st_gid == 200008
+        assert client.mkdir(0, b"dir", 0o2770, 1000, 0).mode == stat.S_IFDIR | 0o2770
+        assert (place / "dir").stat().st_uid == 5
+        for made in (client.mknod(0, b"fifo", stat.S_IFIFO, 1, 2), client.symlink(0, b"link", b"x", 1, 2)):
+            assert (made.uid, made.gid) == (1, 2)
+        (place / "others").write_text("")
+        attr = client.stat(0, b"others")
+        assert (attr.uid, attr.gid) == (65534, 65534)
+        fails(errno.EINVAL, lambda: client.create(0, b"no", os.O_RDWR, 0o600, 1001, 0))
+        fails(errno.EINVAL, client.mkdir, 0, b"no", 0o700, 0, 65536)
+        fails(errno.EINVAL, lambda: client.setattr(0, b"file", uid=2000))
+        assert not (place / "no").exists()
 
 
 def test_setattr(place: Path, uid: int | None) -> None:

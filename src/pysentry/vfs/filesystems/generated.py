@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from binascii import crc32
 
-from pysentry.abi.errno import EACCES, EINVAL, EPERM
+from pysentry.abi.errno import EACCES, EINVAL
 from pysentry.abi.stat import S_IFDIR, S_IFLNK, S_IFREG, dirent_type
 from pysentry.kernel.description import Description, new_description
 from pysentry.platform.native import lib
@@ -231,17 +231,6 @@ class GeneratedFileSystem(FileSystem):
         node: Node | None = attachment(inode, "node")
         if node is not None and node.is_valid():
             inode.uid, inode.gid = node.owner()
-
-    def setattr(
-        self,
-        dentry: CDentry,
-        mode: int | None = None,
-        uid: int | None = None,
-        gid: int | None = None,
-        atime_ns: int | None = None,
-        mtime_ns: int | None = None,
-    ) -> None:
-        raise EPERM(self.type_name)
 
     def truncate(self, dentry: CDentry, length: int) -> None:
         """Nothing to do: the content is not stored."""

@@ -1,7 +1,8 @@
 """gofer: a host directory or file bound into the sandbox. Changes go to the host, if the bind says rw.
 
 Dentries and inodes only mirror the host: unless nobody else changes the tree (SB_CACHED), every use of a name asks the
-gofer again. Ownership is the host's too; what the gofer may not give away (chown as an unprivileged user) is EPERM.
+gofer again. Ownership is the host's too, through the id ranges that the gofer was given. A gofer without privilege
+cannot give files away (TREE_ONE_OWNER): then owners are kept here, with the inode, for as long as the sandbox runs.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from pysentry.vfs.dentry import (
     move,
     swap,
 )
-from pysentry.vfs.filesystem import FileSystem, Statfs, take_live_attributes
+from pysentry.vfs.filesystem import FileSystem, Statfs, set_in_memory, take_live_attributes
 from pysentry.vfs.lower import (
     PASSED_OPEN_FLAGS,
     LowerTree,
     fill_inode,
     is_same_file,
+    is_shown_xattr,
     lower_path,
     new_lower_inode,
     path_below,
@@ -51,6 +53,7 @@ class GoferFileSystem(FileSystem):
         super().__init__(sb)
         self.tree = tree
         self.client = tree.client
+        self.keeps_owners = False  # see above
 
     # ---- names ----
 
@@ -121,29 +124,31 @@ class GoferFileSystem(FileSystem):
     ) -> tuple[CDentry, int]:
         path = path_below(directory, name)
         with host_errors():
-            host_fd, attr = self.client.create(self.tree.number, path, flags, mode & 0o7777)
-        return self._made(directory, name, path, attr, uid, gid), host_fd
+            host_fd, attr = self.client.create(self.tree.number, path, flags, mode & 0o7777, uid, gid)
+        return self._made(directory, name, attr, uid, gid), host_fd
 
     def mkdir(self, directory: CDentry, name: bytes, mode: int, uid: int, gid: int) -> CDentry:
         path = path_below(directory, name)
         with host_errors():
-            attr = self.client.mkdir(self.tree.number, path, mode & 0o7777)
+            attr = self.client.mkdir(self.tree.number, path, mode & 0o7777, uid, gid)
         directory.inode.nlink += 1
-        return self._made(directory, name, path, attr, uid, gid)
+        return self._made(directory, name, attr, uid, gid)
 
     def mknod(self, directory: CDentry, name: bytes, mode: int, uid: int, gid: int, rdev: int) -> CDentry:
+        """A FIFO or socket is a name on the host, what happens behind it stays in the sandbox. No device but 0:0, an
+        overlay's whiteout."""
         if rdev:
             raise EPERM("device node on a bind")
         path = path_below(directory, name)
         with host_errors():
-            attr = self.client.mknod(self.tree.number, path, mode)
-        return self._made(directory, name, path, attr, uid, gid)
+            attr = self.client.mknod(self.tree.number, path, mode, uid, gid)
+        return self._made(directory, name, attr, uid, gid)
 
     def symlink(self, directory: CDentry, name: bytes, target: bytes, uid: int, gid: int) -> CDentry:
         path = path_below(directory, name)
         with host_errors():
-            attr = self.client.symlink(self.tree.number, path, target)
-        return self._made(directory, name, path, attr, uid, gid, target)
+            attr = self.client.symlink(self.tree.number, path, target, uid, gid)
+        return self._made(directory, name, attr, uid, gid, target)
 
     def link(self, source: CDentry, directory: CDentry, name: bytes) -> CDentry:
         old_path, path = lower_path(_hashed(source)), path_below(directory, name)
@@ -153,15 +158,21 @@ class GoferFileSystem(FileSystem):
         return add(directory, name, source.inode)
 
     def _made(
-        self, directory: CDentry, name: bytes, path: bytes, attr: Attr, uid: int, gid: int, target: bytes = b""
+        self, directory: CDentry, name: bytes, attr: Attr, uid: int, gid: int, target: bytes = b""
     ) -> CDentry:
-        """The dentry of something new, owned by its maker as far as the gofer may say so."""
-        if (attr.uid, attr.gid) != (uid, gid):
-            try:
-                attr = self.client.setattr(self.tree.number, path, uid=uid, gid=gid)
-            except OSError:
-                pass  # an unprivileged gofer: it belongs to the host's user, and is shown so
-        return add(directory, name, new_lower_inode(self.sb, attr, target))
+        """The dentry of something new, which the gofer gave to its owner, if it could."""
+        made = add(directory, name, new_lower_inode(self.sb, attr, target))
+        if self.keeps_owners and (attr.uid, attr.gid) != (uid, gid):
+            self._keep_owner(made, uid, gid)
+        return made
+
+    def _keep_owner(self, dentry: CDentry, uid: int | None, gid: int | None) -> None:
+        inode = dentry.inode
+        inode.flags |= lib.INODE_OWNED
+        dentry.flags |= lib.DENTRY_PINNED
+        inode.uid = inode.uid if uid is None else uid
+        inode.gid = inode.gid if gid is None else gid
+        inode.ctime_ns = time_ns()
 
     # ---- taking away, moving ----
 
@@ -204,7 +215,7 @@ class GoferFileSystem(FileSystem):
         self, task: Task, inode: CInode, dentry: CDentry | None = None, description: CDescription | None = None
     ) -> None:
         if description is not None and description.host_fd >= 0:
-            take_live_attributes(inode, description.host_fd)
+            inode.nlink = take_live_attributes(inode, description.host_fd).st_nlink
             return
         if description is not None and description.dentry != ffi.NULL:
             dentry = description.dentry
@@ -229,9 +240,15 @@ class GoferFileSystem(FileSystem):
         mtime_ns: int | None = None,
     ) -> None:
         if dentry.flags & lib.DENTRY_UNHASHED and dentry.inode.nlink == 0:
-            _set_in_memory(dentry.inode, mode, uid, gid, atime_ns, mtime_ns)  # only its holders can ever see it
+            set_in_memory(dentry.inode, mode, uid, gid, atime_ns, mtime_ns)  # only its holders can ever see it
             return
-        path = lower_path(_hashed(dentry))
+        place = _hashed(dentry)
+        if self.keeps_owners and (uid is not None or gid is not None):
+            self._keep_owner(place, uid, gid)
+            uid = gid = None
+            if mode is atime_ns is mtime_ns is None:
+                return
+        path = lower_path(place)
         with host_errors():
             attr = self.client.setattr(
                 self.tree.number, path, mode=mode, uid=uid, gid=gid, atime_ns=atime_ns, mtime_ns=mtime_ns
@@ -254,13 +271,13 @@ class GoferFileSystem(FileSystem):
     # ---- extended attributes ----
 
     def get_xattr(self, dentry: CDentry, name: bytes) -> bytes:
-        _check_user_name(name)
+        _check_name(name)
         path = lower_path(_hashed(dentry))
         with host_errors():
             return self.client.getxattr(self.tree.number, path, name)
 
     def set_xattr(self, dentry: CDentry, name: bytes, value: bytes, flags: int) -> None:
-        _check_user_name(name)
+        _check_name(name)
         path = lower_path(_hashed(dentry))
         with host_errors():
             self.client.setxattr(self.tree.number, path, name, value, flags)
@@ -268,10 +285,10 @@ class GoferFileSystem(FileSystem):
     def list_xattrs(self, dentry: CDentry) -> list[bytes]:
         path = lower_path(_hashed(dentry))
         with host_errors():
-            return [name for name in self.client.listxattr(self.tree.number, path) if name.startswith(b"user.")]
+            return [name for name in self.client.listxattr(self.tree.number, path) if is_shown_xattr(name)]
 
     def remove_xattr(self, dentry: CDentry, name: bytes) -> None:
-        _check_user_name(name)
+        _check_name(name)
         path = lower_path(_hashed(dentry))
         with host_errors():
             self.client.removexattr(self.tree.number, path, name)
@@ -283,25 +300,17 @@ def _is_ours(dentry: CDentry) -> bool:
 
 
 def _hashed(dentry: CDentry) -> CDentry:
-    """ESTALE if the name is gone: the gofer knows only names."""
-    if dentry.flags & lib.DENTRY_UNHASHED:
+    """The dentry, or another name of its file if it was unlinked: the gofer knows only names. ESTALE: we know none."""
+    if not dentry.flags & lib.DENTRY_UNHASHED:
+        return dentry
+    other: CDentry = lib.dentry_of_host_file(dentry.inode.dev, dentry.inode.ino)
+    if other == ffi.NULL or other.sb != dentry.sb:
         raise ESTALE("unlinked file of a bind")
-    return dentry
+    return other
 
 
-def _set_in_memory(
-    inode: CInode, mode: int | None, uid: int | None, gid: int | None, atime_ns: int | None, mtime_ns: int | None
-) -> None:
-    inode.mode = inode.mode if mode is None else inode.mode & S_IFMT | mode
-    inode.uid = inode.uid if uid is None else uid
-    inode.gid = inode.gid if gid is None else gid
-    inode.atime_ns = inode.atime_ns if atime_ns is None else atime_ns
-    inode.mtime_ns = inode.mtime_ns if mtime_ns is None else mtime_ns
-    inode.ctime_ns = time_ns()
-
-
-def _check_user_name(name: bytes) -> None:
-    if not name.startswith(b"user."):
+def _check_name(name: bytes) -> None:
+    if not is_shown_xattr(name):
         raise EOPNOTSUPP(repr(name))
 
 

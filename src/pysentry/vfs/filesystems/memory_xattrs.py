@@ -1,6 +1,6 @@
-"""Extended attributes in memory: what a tree file system keeps about its files, user.* and trusted.*.
+"""Extended attributes in memory: what a tree file system keeps about its files: user.*, trusted.*, security.capability.
 
-A lower file's user.* attributes are shown as long as none is changed; from then on all of them are kept here.
+A lower file's attributes are shown as long as none is changed; from then on all of them are kept here.
 """
 
 from __future__ import annotations
@@ -76,5 +76,5 @@ class MemoryXattrs(FileSystem):
 
 def _check_name(name: bytes) -> None:
     """EOPNOTSUPP for what is not kept here: ACLs, security labels."""
-    if not name.startswith((b"user.", b"trusted.")):
+    if not name.startswith((b"user.", b"trusted.")) and name != b"security.capability":
         raise EOPNOTSUPP(repr(name))

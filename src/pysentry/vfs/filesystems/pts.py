@@ -12,7 +12,7 @@ from pysentry.abi.stat import DEVPTS_MAGIC, DT_CHR, S_IFCHR, S_IFDIR
 from pysentry.platform.native import lib
 from pysentry.vfs import devices
 from pysentry.vfs.dentry import add, attach_to_inode, attachment, find, is_positive, new_inode
-from pysentry.vfs.filesystem import FileSystem
+from pysentry.vfs.filesystem import FileSystem, set_in_memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,13 +65,7 @@ class PtsFileSystem(FileSystem):
         atime_ns: int | None = None,
         mtime_ns: int | None = None,
     ) -> None:
-        inode = dentry.inode
-        if mode is not None:
-            inode.mode = inode.mode & ~0o7777 | mode
-        inode.uid = inode.uid if uid is None else uid
-        inode.gid = inode.gid if gid is None else gid
-        inode.atime_ns = inode.atime_ns if atime_ns is None else atime_ns
-        inode.mtime_ns = inode.mtime_ns if mtime_ns is None else mtime_ns
+        set_in_memory(dentry.inode, mode, uid, gid, atime_ns, mtime_ns)
 
     def _device(self, number: int, mode: int, rdev: int) -> CInode:
         inode = new_inode(self.sb, mode)

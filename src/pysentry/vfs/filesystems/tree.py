@@ -40,7 +40,7 @@ from pysentry.vfs.dentry import (
     new_inode,
     swap,
 )
-from pysentry.vfs.filesystem import Statfs, content_fd, make_content, refresh_live
+from pysentry.vfs.filesystem import Statfs, content_fd, make_content, refresh_live, set_in_memory
 from pysentry.vfs.filesystems.memory_xattrs import MemoryXattrs
 from pysentry.vfs.lower import LowerTree, lower_path, new_lower_inode
 
@@ -311,23 +311,13 @@ class TreeFileSystem(MemoryXattrs):
     ) -> None:
         inode = dentry.inode
         self.remember_place(dentry)
-        if mode is not None:
-            inode.mode = (inode.mode & S_IFMT) | mode
-        if uid is not None:
-            inode.uid = uid
-        if gid is not None:
-            inode.gid = gid
-        if atime_ns is not None or mtime_ns is not None:
-            if inode.flags & lib.INODE_LIVE:
-                refresh_live(inode)
-            if atime_ns is not None:
-                inode.atime_ns = atime_ns
-            if mtime_ns is not None:
-                inode.mtime_ns = mtime_ns
-            if inode.flags & lib.INODE_LIVE:
-                with host_errors():
-                    os.utime(content_fd(inode), ns=(inode.atime_ns, inode.mtime_ns))
-        inode.ctime_ns = time_ns()
+        has_times = atime_ns is not None or mtime_ns is not None
+        if has_times and inode.flags & lib.INODE_LIVE:
+            refresh_live(inode)
+        set_in_memory(inode, mode, uid, gid, atime_ns, mtime_ns)
+        if has_times and inode.flags & lib.INODE_LIVE:
+            with host_errors():
+                os.utime(content_fd(inode), ns=(inode.atime_ns, inode.mtime_ns))
 
     def truncate(self, dentry: CDentry, length: int) -> None:
         inode = dentry.inode
