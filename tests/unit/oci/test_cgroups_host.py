@@ -18,7 +18,8 @@ import pytest
 from pysentry.oci import cgroups
 from pysentry.oci.cgroups import events, view
 from pysentry.oci.cgroups.files import read
-from pysentry.oci.cgroups.hierarchies import find_hierarchies
+from pysentry.oci.cgroups.hierarchies import UNIFIED, find_hierarchies
+from pysentry.oci.cgroups.v2 import CgroupV2
 from pysentry.oci.cgroups.writes import ALWAYS_ALLOWED
 from pysentry.oci.document import Fields
 from pysentry.oci.errors import CgroupError
@@ -77,6 +78,27 @@ def made() -> Iterator[Made]:
 
 def value(cgroup: cgroups.Cgroup, controller: str, name: str) -> str:
     return read(cgroup.paths[controller], name)
+
+
+def test_what_was_planned_is_found_and_harms_nobody(made: Made) -> None:
+    """`create` died between writing down where the cgroup goes and writing down that it is there."""
+    planned = cgroups.reopen(cgroups.plan(f"{made.parent}/one", "one").to_document())
+    assert planned.directories
+    assert not any(map(os.path.exists, planned.directories))
+    planned.destroy()
+    cgroup = made()
+    assert planned.paths == cgroup.paths
+    process = made.run(cgroup, SLEEPER)
+    wait_for_up(process)
+    planned.kill()
+    planned.destroy()
+    assert cgroup.pids() == [process.pid]
+    cgroup.kill()
+    process.wait()
+    cgroups.make(f"{made.parent}/two", None, "two")
+    planned = cgroups.plan(f"{made.parent}/two", "two")
+    planned.destroy()
+    assert not any(map(os.path.exists, planned.directories))
 
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(1000)"
@@ -371,3 +393,56 @@ def test_an_unprivileged_user_has_no_cgroup(as_nobody: Callable[[str], str]) -> 
 def test_an_unprivileged_user_asks_for_limits(as_nobody: Callable[[str], str]) -> None:
     said = as_nobody(ASK.replace("{document}", "{'memory': {'limit': 1 << 26}}"))
     assert said.startswith("error cannot set limits: no cgroup can be made (")
+
+
+def freezer_v2() -> Path | None:
+    """v2 freezes and kills without any controller, so also beside v1."""
+    for hierarchy in find_hierarchies():
+        if hierarchy.controllers == (UNIFIED,):
+            return Path(hierarchy.mount_point)
+    return None
+
+
+@pytest.fixture
+def made_v2() -> Iterator[CgroupV2]:
+    place = freezer_v2()
+    if place is None:
+        pytest.skip("cgroup v2 is not mounted on this host")
+    directory = place / f"pysentry-unit-{uuid.uuid4().hex[:8]}"
+    directory.mkdir()
+    cgroup = CgroupV2({UNIFIED: str(directory)})
+    yield cgroup
+    cgroup.kill()
+    cgroup.destroy()
+    assert not directory.exists()
+
+
+def test_v2_freezes_thaws_and_kills(made_v2: CgroupV2) -> None:
+    command = [sys.executable, "-c", BUSY]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=made_v2.join) as process:
+        wait_for_up(process)
+        assert made_v2.pids() == [process.pid]
+        made_v2.freeze()
+        assert cgroups.reopen(made_v2.to_document()).is_frozen()
+        made_v2.thaw()
+        assert not made_v2.is_frozen()
+        made_v2.freeze()
+        made_v2.kill()
+        assert process.wait() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("platform", ["seccomp", "ptrace"])
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_sandbox_is_frozen_while_its_program_waits_for_the_sentry(
+    made: Made, request: pytest.FixtureRequest, platform: str, version: int
+) -> None:
+    """The kernel never calls it frozen: the program sleeps killably until the sentry, frozen too, answers."""
+    cgroup: cgroups.Cgroup = made() if version == 1 else request.getfixturevalue("made_v2")
+    command = [sys.executable, "-m", "pysentry", "run", f"--platform={platform}", "--", "sh", "-c", "echo up; cat"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=cgroup.join) as process:
+        wait_for_up(process)
+        cgroup.freeze()
+        assert cgroup.is_frozen()
+        cgroup.thaw()
+        assert process.communicate(b"still here")[0] == b"still here"
+        assert process.returncode == 0

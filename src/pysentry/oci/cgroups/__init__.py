@@ -7,7 +7,7 @@ so the rest is imported by what needs it.
 
 from __future__ import annotations
 
-from pysentry.oci.cgroups.cgroup import Cgroup
+from pysentry.oci.cgroups.cgroup import Cgroup, PlannedCgroup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pysentry.oci.spec_resources import Resources
 
-__all__ = ["NONE", "Cgroup", "make", "reopen"]
+__all__ = ["NONE", "Cgroup", "make", "plan", "reopen"]
 
 NONE = Cgroup({})
 """Of a container without one: no host support, --cgroups=disabled, or an unprivileged user."""
@@ -32,7 +32,15 @@ def reopen(document: dict[str, Any]) -> Cgroup:
         from pysentry.oci.cgroups.v2 import CgroupV2
 
         return CgroupV2(document["paths"])
-    return NONE
+    return PlannedCgroup(document["paths"]) if document.get("planned") else NONE
+
+
+def plan(cgroups_path: str, identity: str) -> Cgroup:
+    """Where make() with the same arguments will make it. Changes nothing; for state.json, so that what a killed
+    `create` left can be found and removed."""
+    from pysentry.oci.cgroups.creation import places
+
+    return PlannedCgroup({name: directory for _, name, directory in places(cgroups_path, identity)})
 
 
 def make(cgroups_path: str, resources: Resources | None, identity: str) -> tuple[Cgroup, list[str]]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 PATIENCE_S = 10.0
 """How long tasks that were killed may take to die, and running ones to freeze."""
 LONGEST_PAUSE_S = 0.02
+FROZEN_IN = ("do_freezer_trap", "get_signal")
+"""Where v2's frozen tasks sleep; the compiler may have put the first into the second."""
 SIGKILL = 9
 MADE = ("trusted.pysentry.made", "user.pysentry.made")
 """Marks a parent directory that was made for a container, so that the last container in it removes it."""
@@ -159,6 +161,34 @@ class Cgroup:
             _remove_made_parents(directory)
 
 
+class PlannedCgroup(Cgroup):
+    """What make() is about to make, written down before in case that its maker dies. Nothing of ours runs in it yet,
+    and if something runs there, somebody else owns it."""
+
+    __slots__ = ()
+
+    def to_document(self) -> dict[str, Any]:
+        return {"version": 0, "planned": True, "paths": self.paths}
+
+    def join(self, pid: int = 0) -> None:
+        raise CgroupError("the container's cgroup was not made")
+
+    def pids(self) -> list[int]:
+        return []
+
+    def kill(self) -> None:
+        """Kills nobody."""
+
+    def update(self, resources: Resources) -> list[str]:
+        raise CgroupError("the container's cgroup was not made")
+
+    def destroy(self) -> None:
+        """Removes it where it was made already and is empty."""
+        for directory in self.directories:
+            _remove(directory)
+            _remove_made_parents(directory)
+
+
 class OomWatch:
     """Tells when the kernel's OOM killer was at work. fileno() is for poll(2) with `events`."""
 
@@ -193,14 +223,15 @@ def pauses() -> Iterator[None]:
 
 
 def _may_run(pid: int) -> bool:
-    """Whether a thread of the process is running, runnable, or in a sleep that a signal ends."""
+    """Whether a thread of the process is running, runnable, or in a sleep that a signal ends. Where frozen tasks sleep
+    is told by their wait channel in v2 and by the state in v1."""
     try:
         threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
         return False
     for thread in threads:
         state = read_or(f"/proc/{pid}/task/{thread}", "stat").rpartition(") ")[2][:1]
-        if state in ("R", "S"):
+        if state == "R" or (state == "S" and read_or(f"/proc/{pid}/task/{thread}", "wchan") not in FROZEN_IN):
             return True
     return False
 

@@ -25,25 +25,37 @@ NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
 """What an unprivileged user, or a container's root, gets."""
 
 
-def create(cgroups_path: str, resources: Resources | None, identity: str) -> tuple[Cgroup, list[str]]:
-    """See cgroups.make()."""
+def places(cgroups_path: str, identity: str) -> list[tuple[Hierarchy, str, str]]:
+    """Each hierarchy that a container goes into, a controller, and the directory there.
+
+    Where v1 has the controllers, v2 is mounted beside it without any: being in it would cost time and give nothing.
+    """
     path = clean_path(cgroups_path, identity)
     hierarchies = find_hierarchies()
-    # Where v1 has the controllers, v2 is mounted beside it without any: being in it would cost time and give nothing.
     is_v1 = any(hierarchy.controllers != (UNIFIED,) for hierarchy in hierarchies)
-    wanted = [hierarchy for hierarchy in hierarchies if (hierarchy.controllers != (UNIFIED,)) == is_v1]
+    return [
+        (hierarchy, controller, hierarchy.directory(path))
+        for hierarchy in hierarchies
+        if (hierarchy.controllers != (UNIFIED,)) == is_v1
+        for controller in hierarchy.controllers
+    ]
+
+
+def create(cgroups_path: str, resources: Resources | None, identity: str) -> tuple[Cgroup, list[str]]:
+    """See cgroups.make()."""
+    wanted = places(cgroups_path, identity)
     made: list[str] = []
     try:
-        paths, refused = _make_directories(wanted, path, made)
+        paths, refused = _make_directories(wanted, made)
         has_all = bool(paths) and not refused
         if not has_all and resources is not None and asks_for_limits(resources):
-            where = ", ".join(refused) or "no cgroup file system is mounted"
+            where = ", ".join(refused.values()) or "no cgroup file system is mounted"
             raise CgroupError(f"cannot set limits: no cgroup can be made ({where})")
-        reasons = refused if paths or refused else ["none is mounted"]
+        reasons = list(refused.values()) if paths or refused else ["none is mounted"]
         warnings = [f"no cgroup: {reason}" for reason in reasons]
         if not paths:
             return Cgroup({}), warnings
-        cgroup = CgroupV1(paths) if is_v1 else CgroupV2(paths)
+        cgroup = CgroupV2(paths) if UNIFIED in paths else CgroupV1(paths)
         if resources is not None:
             warnings += apply(cgroup, [*plan_devices(resources, cgroup.version), *plan(resources, cgroup.version)])
         return cgroup, warnings
@@ -56,34 +68,43 @@ def create(cgroups_path: str, resources: Resources | None, identity: str) -> tup
         raise
 
 
-def _make_directories(wanted: list[Hierarchy], path: str, made: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Directories by controller, and the hierarchies that we may not write to, with the reason.
+def _make_directories(
+    wanted: list[tuple[Hierarchy, str, str]], made: list[str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Directories by controller, and reasons by directory where we may not write.
 
     Args:
         made: gets what was made, as it is made.
     """
     paths: dict[str, str] = {}
-    refused: list[str] = []
-    for hierarchy in wanted:
-        directory = hierarchy.directory(path)
-        names = ",".join(hierarchy.controllers) or "cgroup2"
+    refused: dict[str, str] = {}
+    for hierarchy, controller, directory in wanted:
+        if directory in paths.values():
+            paths[controller] = directory
+        if directory in paths.values() or directory in refused:
+            continue
         try:
             made += make_directory(directory, hierarchy.mount_point)
-            if "cpuset" in hierarchy.controllers:
-                open_cpuset(directory, hierarchy.mount_point)
-            if hierarchy.controllers == (UNIFIED,):
-                enable_controllers(directory, hierarchy.mount_point)
-            if not os.access(f"{directory}/cgroup.procs", os.W_OK):
-                raise PermissionError(errno.EACCES, "")
+            _make_usable(hierarchy, directory)
         except OSError as error:
-            reason = f"{names}: {directory}: {describe(error.errno or 0)}"
+            name = ",".join(hierarchy.controllers) or "cgroup2"
+            reason = f"{name}: {directory}: {describe(error.errno or 0)}"
             if error.errno not in NOT_OURS:
                 raise CgroupError(f"cannot make cgroup {reason}") from None
-            refused.append(reason)
+            refused[directory] = reason
             continue
         _check_unused(directory)
-        paths |= dict.fromkeys(hierarchy.controllers, directory)
+        paths[controller] = directory
     return paths, refused
+
+
+def _make_usable(hierarchy: Hierarchy, directory: str) -> None:
+    if "cpuset" in hierarchy.controllers:
+        open_cpuset(directory, hierarchy.mount_point)
+    if hierarchy.controllers == (UNIFIED,):
+        enable_controllers(directory, hierarchy.mount_point)
+    if not os.access(f"{directory}/cgroup.procs", os.W_OK):
+        raise PermissionError(errno.EACCES, "")
 
 
 def _check_unused(directory: str) -> None:
