@@ -80,7 +80,7 @@ def compile_seccomp(seccomp: Seccomp) -> bytes:
         compiled = library.SyscallFilter(default)
         if sum(len(rule.names) for rule in seccomp.syscalls) > _TREE_FROM:
             compiled.set_attr(library.Attr.CTL_OPTIMIZE, _BINARY_TREE)
-        last = 0
+        last = -1
         for rule in seccomp.syscalls:
             action = _action(rule.action, rule.errno_ret, f"{rule.path}.")
             for name in rule.names:
@@ -95,7 +95,7 @@ def compile_seccomp(seccomp: Seccomp) -> bytes:
     except OSError as error:
         raise SpecError(seccomp.path, f"libseccomp cannot compile it: {os.strerror(error.errno or 0)}") from None
     head = _own_calls()
-    if last and seccomp.default_action not in _LENIENT:
+    if last >= 0 and seccomp.default_action not in _LENIENT:
         head += _newer_than(last)
     program = _pack(head) + body
     if len(program) // 8 > MOST_INSTRUCTIONS:
