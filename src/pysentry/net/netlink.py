@@ -1,8 +1,8 @@
-"""AF_NETLINK sockets of the NETLINK_ROUTE protocol, for reading: what getifaddrs(3) and `ip` need. netlink(7), rtnetlink(7).
+"""AF_NETLINK sockets of the NETLINK_ROUTE protocol, for reading: what getifaddrs(3) and `ip` need. rtnetlink(7).
 
 Behind each is a host socket in the sandbox's network namespace, so the answers are the host kernel's. Port ids are
-virtual: the host numbers its sockets after the sentry. Only requests that read are passed on; of any other the host gets
-the header alone, and refuses it as it refuses everybody without CAP_NET_ADMIN (which the sentry never has).
+virtual: the host numbers its sockets after the sentry. Only requests that read are passed on; of any other the host
+gets the header alone, and refuses it as it refuses everybody without CAP_NET_ADMIN (which the sentry never has).
 """
 
 from __future__ import annotations

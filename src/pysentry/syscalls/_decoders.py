@@ -164,6 +164,10 @@ def _d_i32_u64_u32_u32_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int)
     return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1, a2 & 0xffffffff, a3 & 0xffffffff, a4)
 
 
+def _d_i32_u64_u32_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1, a2 & 0xffffffff, a3)
+
+
 def _d_i32_u64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
     return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1, a2)
 
@@ -174,6 +178,10 @@ def _d_i32_u64_u64_i32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> 
 
 def _d_i32_u64_u64_i64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
     return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1, a2, (a3 ^ 0x8000000000000000) - 0x8000000000000000)
+
+
+def _d_i32_u64_u64_i64_u32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1, a2, (a3 ^ 0x8000000000000000) - 0x8000000000000000, a4 & 0xffffffff)
 
 
 def _d_i32_u64_u64_i64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
@@ -315,6 +323,9 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     21: _d_u64_u32,  # access(path, mode)
     22: _d_u64,  # pipe(fds)
     23: _d_i32_u64_u64_u64_u64,  # select(nfds, readfds, writefds, exceptfds, timeout)
+    29: _d_i32_u64_u32,  # shmget(key, size, shmflg)
+    30: _d_i32_u64_u32,  # shmat(shmid, shmaddr, shmflg)
+    31: _d_i32_i32_u64,  # shmctl(shmid, cmd, buf)
     32: _d_i32,  # dup(oldfd)
     33: _d_i32_i32,  # dup2(oldfd, newfd)
     37: _d_u32,  # alarm(seconds)
@@ -339,6 +350,14 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     59: _d_u64_u64_u64,  # execve(path, argv, envp)
     62: _d_i32_i32,  # kill(pid, sig)
     63: _d_u64,  # uname(name)
+    64: _d_i32_i32_u32,  # semget(key, nsems, semflg)
+    65: _d_i32_u64_u32,  # semop(semid, sops, nsops)
+    66: _d_i32_i32_i32_u64,  # semctl(semid, semnum, cmd, arg)
+    67: _d_u64,  # shmdt(shmaddr)
+    68: _d_i32_u32,  # msgget(key, msgflg)
+    69: _d_i32_u64_u64_u32,  # msgsnd(msqid, msgp, msgsz, msgflg)
+    70: _d_i32_u64_u64_i64_u32,  # msgrcv(msqid, msgp, msgsz, msgtyp, msgflg)
+    71: _d_i32_i32_u64,  # msgctl(msqid, cmd, buf)
     72: _d_i32_i32_u64,  # fcntl(fd, cmd, arg)
     73: _d_i32_u32,  # flock(fd, operation)
     74: _d_i32,  # fsync(fd)
@@ -418,6 +437,7 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     203: _d_i32_u32_u64,  # sched_setaffinity(pid, len, mask)
     213: _d_i32,  # epoll_create(size)
     217: _d_i32_u64_u32,  # getdents64(fd, dirp, count)
+    220: _d_i32_u64_u32_u64,  # semtimedop(semid, sops, nsops, timeout)
     221: _d_i32_i64_u64_i32,  # fadvise64(fd, offset, len, advice)
     222: _d_i32_u64_u64,  # timer_create(clockid, sevp, timerid)
     223: _d_i32_u32_u64_u64,  # timer_settime(timerid, flags, new_value, old_value)

@@ -76,7 +76,8 @@ def socketpair(task: Task, domain: int, type: int, protocol: int, sv: UserAddr) 
     with task.fd_table.reserve(2, cloexec=bool(type & _SOCK_CLOEXEC)) as slots:
         task.memory.write(sv, _INT32_PAIR.pack(*slots.fds))
         if domain != AF_UNIX:
-            raise EOPNOTSUPP("socketpair") if domain in (AF_INET, AF_INET6, AF_NETLINK) else EAFNOSUPPORT(f"family {domain}")
+            is_known = domain in (AF_INET, AF_INET6, AF_NETLINK)
+            raise EOPNOTSUPP("socketpair") if is_known else EAFNOSUPPORT(f"family {domain}")
         first, second = open_pair(task, kind, protocol, type)
         slots.install(first.c, second.c)
     return 0

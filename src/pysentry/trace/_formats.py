@@ -32,6 +32,8 @@ _ACCESS_MODE: Values = (('F_OK', 0), ('X_OK', 1), ('W_OK', 2), ('R_OK', 4))
 _MREMAP_FLAGS: Values = (('MREMAP_MAYMOVE', 1), ('MREMAP_FIXED', 2), ('MREMAP_DONTUNMAP', 4))
 _MSYNC_FLAGS: Values = (('MS_ASYNC', 1), ('MS_INVALIDATE', 2), ('MS_SYNC', 4))
 _MADVICE: Values = (('MADV_NORMAL', 0), ('MADV_RANDOM', 1), ('MADV_SEQUENTIAL', 2), ('MADV_WILLNEED', 3), ('MADV_DONTNEED', 4), ('MADV_FREE', 8), ('MADV_REMOVE', 9), ('MADV_DONTFORK', 10), ('MADV_DOFORK', 11), ('MADV_MERGEABLE', 12), ('MADV_UNMERGEABLE', 13), ('MADV_HUGEPAGE', 14), ('MADV_NOHUGEPAGE', 15), ('MADV_DONTDUMP', 16), ('MADV_DODUMP', 17), ('MADV_WIPEONFORK', 18), ('MADV_KEEPONFORK', 19), ('MADV_COLD', 20), ('MADV_PAGEOUT', 21), ('MADV_POPULATE_READ', 22), ('MADV_POPULATE_WRITE', 23), ('MADV_DONTNEED_LOCKED', 24), ('MADV_COLLAPSE', 25), ('MADV_HWPOISON', 100), ('MADV_SOFT_OFFLINE', 101), ('MADV_GUARD_INSTALL', 102), ('MADV_GUARD_REMOVE', 103))
+_SHMAT_SHMFLG_BITS: Values = (('SHM_RDONLY', 4096), ('SHM_RND', 8192), ('SHM_REMAP', 16384), ('SHM_EXEC', 32768))
+_SHM_COMMAND: Values = (('IPC_RMID', 0), ('IPC_SET', 1), ('IPC_STAT', 2), ('IPC_INFO', 3), ('SHM_LOCK', 11), ('SHM_UNLOCK', 12), ('SHM_STAT', 13), ('SHM_INFO', 14), ('SHM_STAT_ANY', 15), ('SETVAL', 16), ('SETALL', 17), ('SEM_STAT', 18), ('SEM_INFO', 19), ('SEM_STAT_ANY', 20))
 _ITIMER: Values = (('ITIMER_REAL', 0), ('ITIMER_VIRTUAL', 1), ('ITIMER_PROF', 2))
 _SOCKET_DOMAIN_CHOICES: Values = (('AF_UNIX', 1), ('AF_INET', 2), ('AF_INET6', 10), ('AF_NETLINK', 16), ('AF_UNSPEC', 0), ('AF_PACKET', 17))
 _SOCKET_TYPE_CHOICES: Values = (('SOCK_STREAM', 1), ('SOCK_DGRAM', 2), ('SOCK_SEQPACKET', 5), ('SOCK_RAW', 3))
@@ -43,6 +45,10 @@ _SOCKET_LEVEL: Values = (('SOL_IP', 0), ('SOL_SOCKET', 1), ('SOL_TCP', 6), ('SOL
 _CLONE_EXIT_SIGNAL: Values = (('SIGCHLD', 17),)
 _CLONE_FLAGS: Values = (('CLONE_NEWTIME', 128), ('CLONE_VM', 256), ('CLONE_FS', 512), ('CLONE_FILES', 1024), ('CLONE_SIGHAND', 2048), ('CLONE_PIDFD', 4096), ('CLONE_PTRACE', 8192), ('CLONE_VFORK', 16384), ('CLONE_PARENT', 32768), ('CLONE_THREAD', 65536), ('CLONE_NEWNS', 131072), ('CLONE_SYSVSEM', 262144), ('CLONE_SETTLS', 524288), ('CLONE_PARENT_SETTID', 1048576), ('CLONE_CHILD_CLEARTID', 2097152), ('CLONE_DETACHED', 4194304), ('CLONE_UNTRACED', 8388608), ('CLONE_CHILD_SETTID', 16777216), ('CLONE_NEWCGROUP', 33554432), ('CLONE_NEWUTS', 67108864), ('CLONE_NEWIPC', 134217728), ('CLONE_NEWUSER', 268435456), ('CLONE_NEWPID', 536870912), ('CLONE_NEWNET', 1073741824), ('CLONE_IO', 2147483648))
 _WAIT_OPTIONS: Values = (('WNOHANG', 1), ('WUNTRACED', 2), ('WSTOPPED', 2), ('WEXITED', 4), ('WCONTINUED', 8), ('WNOWAIT', 16777216), ('__WNOTHREAD', 536870912), ('__WALL', 1073741824), ('__WCLONE', 2147483648))
+_SEM_COMMAND: Values = (('IPC_RMID', 0), ('IPC_SET', 1), ('IPC_STAT', 2), ('IPC_INFO', 3), ('GETPID', 11), ('GETVAL', 12), ('GETALL', 13), ('GETNCNT', 14), ('GETZCNT', 15), ('SETVAL', 16), ('SETALL', 17), ('SEM_STAT', 18), ('SEM_INFO', 19), ('SEM_STAT_ANY', 20))
+_MSGSND_MSGFLG_BITS: Values = (('IPC_NOWAIT', 2048), ('IPC_CREAT', 512), ('IPC_EXCL', 1024), ('SEM_UNDO', 4096), ('MSG_NOERROR', 4096), ('MSG_EXCEPT', 8192), ('MSG_COPY', 16384))
+_MSGRCV_MSGFLG_BITS: Values = (('IPC_NOWAIT', 2048), ('MSG_NOERROR', 4096), ('MSG_EXCEPT', 8192), ('MSG_COPY', 16384), ('IPC_CREAT', 512), ('IPC_EXCL', 1024))
+_MSG_COMMAND: Values = (('IPC_RMID', 0), ('IPC_SET', 1), ('IPC_STAT', 2), ('IPC_INFO', 3), ('MSG_STAT', 11), ('MSG_INFO', 12), ('MSG_STAT_ANY', 13), ('SHM_INFO', 14), ('SHM_STAT_ANY', 15), ('SETVAL', 16), ('SETALL', 17), ('SEM_STAT', 18), ('SEM_INFO', 19), ('SEM_STAT_ANY', 20))
 _FCNTL_CMD_CHOICES: Values = (('F_DUPFD', 0), ('F_DUPFD_CLOEXEC', 1030), ('F_GETFD', 1), ('F_SETFD', 2), ('F_GETFL', 3), ('F_SETFL', 4), ('F_GETLK', 5), ('F_SETLK', 6), ('F_SETLKW', 7), ('F_OFD_GETLK', 36), ('F_OFD_SETLK', 37), ('F_OFD_SETLKW', 38), ('F_SETOWN', 8), ('F_GETOWN', 9), ('F_SETPIPE_SZ', 1031), ('F_GETPIPE_SZ', 1032), ('F_ADD_SEALS', 1033), ('F_GET_SEALS', 1034), ('F_SETSIG', 10), ('F_GETSIG', 11), ('F_SETOWN_EX', 15), ('F_GETOWN_EX', 16), ('F_GETOWNER_UIDS', 17), ('F_SETLEASE', 1024), ('F_GETLEASE', 1025), ('F_NOTIFY', 1026), ('F_DUPFD_QUERY', 1027), ('F_CREATED_QUERY', 1028), ('F_GET_RW_HINT', 1035), ('F_SET_RW_HINT', 1036), ('F_GET_FILE_RW_HINT', 1037), ('F_SET_FILE_RW_HINT', 1038))
 _FLOCK_OP: Values = (('LOCK_SH', 1), ('LOCK_EX', 2), ('LOCK_NB', 4), ('LOCK_UN', 8))
 _RLIMIT: Values = (('RLIMIT_CPU', 0), ('RLIMIT_FSIZE', 1), ('RLIMIT_DATA', 2), ('RLIMIT_STACK', 3), ('RLIMIT_CORE', 4), ('RLIMIT_RSS', 5), ('RLIMIT_NPROC', 6), ('RLIMIT_NOFILE', 7), ('RLIMIT_MEMLOCK', 8), ('RLIMIT_AS', 9), ('RLIMIT_LOCKS', 10), ('RLIMIT_SIGPENDING', 11), ('RLIMIT_MSGQUEUE', 12), ('RLIMIT_NICE', 13), ('RLIMIT_RTPRIO', 14), ('RLIMIT_RTTIME', 15))
@@ -130,8 +136,8 @@ FORMATS: dict[int, Format] = {
     27: ('mincore', 'int', (('addr', 'ptr', '', '', (), ()), ('length', 'int', '', '', (), ()), ('vec', 'ptr', 'out', 'uint8[]', (), ()),)),
     28: ('madvise', 'int', (('addr', 'ptr', '', '', (), ()), ('length', 'int', '', '', (), ()), ('advice', 'enum', '', '', _MADVICE, ()),)),
     29: ('shmget', 'int', (('key', 'int', '', '', (), ()), ('size', 'int', '', '', (), ()), ('shmflg', 'hex', '', '', (), ()),)),
-    30: ('shmat', 'int', (('shmid', 'int', '', '', (), ()), ('shmaddr', 'ptr', '', '', (), ()), ('shmflg', 'hex', '', '', (), ()),)),
-    31: ('shmctl', 'int', (('shmid', 'int', '', '', (), ()), ('cmd', 'int', '', '', (), ()), ('buf', 'ptr', '', '', (), ()),)),
+    30: ('shmat', 'ptr', (('shmid', 'int', '', '', (), ()), ('shmaddr', 'ptr', '', '', (), ()), ('shmflg', 'flags', '', '', (), _SHMAT_SHMFLG_BITS),)),
+    31: ('shmctl', 'int', (('shmid', 'int', '', '', (), ()), ('cmd', 'enum', '', '', _SHM_COMMAND, ()), ('buf', 'ptr', '', '', (), ()),)),
     32: ('dup', 'int', (('oldfd', 'fd', '', '', (), ()),)),
     33: ('dup2', 'int', (('oldfd', 'fd', '', '', (), ()), ('newfd', 'fd', '', '', (), ()),)),
     34: ('pause', 'int', ()),
@@ -166,12 +172,12 @@ FORMATS: dict[int, Format] = {
     63: ('uname', 'int', (('name', 'ptr', 'out', 'utsname', (), ()),)),
     64: ('semget', 'int', (('key', 'int', '', '', (), ()), ('nsems', 'int', '', '', (), ()), ('semflg', 'hex', '', '', (), ()),)),
     65: ('semop', 'int', (('semid', 'int', '', '', (), ()), ('sops', 'ptr', 'in', 'sembuf[]', (), ()), ('nsops', 'int', '', '', (), ()),)),
-    66: ('semctl', 'int', (('semid', 'int', '', '', (), ()), ('semnum', 'int', '', '', (), ()), ('cmd', 'int', '', '', (), ()), ('arg', 'ulong', '', '', (), ()),)),
+    66: ('semctl', 'int', (('semid', 'int', '', '', (), ()), ('semnum', 'int', '', '', (), ()), ('cmd', 'enum', '', '', _SEM_COMMAND, ()), ('arg', 'ulong', '', '', (), ()),)),
     67: ('shmdt', 'int', (('shmaddr', 'ptr', '', '', (), ()),)),
     68: ('msgget', 'int', (('key', 'int', '', '', (), ()), ('msgflg', 'hex', '', '', (), ()),)),
-    69: ('msgsnd', 'int', (('msqid', 'int', '', '', (), ()), ('msgp', 'ptr', 'in', '', (), ()), ('msgsz', 'int', '', '', (), ()), ('msgflg', 'hex', '', '', (), ()),)),
-    70: ('msgrcv', 'int', (('msqid', 'int', '', '', (), ()), ('msgp', 'ptr', 'out', '', (), ()), ('msgsz', 'int', '', '', (), ()), ('msgtyp', 'int', '', '', (), ()), ('msgflg', 'hex', '', '', (), ()),)),
-    71: ('msgctl', 'int', (('msqid', 'int', '', '', (), ()), ('cmd', 'int', '', '', (), ()), ('buf', 'ptr', '', '', (), ()),)),
+    69: ('msgsnd', 'int', (('msqid', 'int', '', '', (), ()), ('msgp', 'ptr', 'in', '', (), ()), ('msgsz', 'int', '', '', (), ()), ('msgflg', 'flags', '', '', (), _MSGSND_MSGFLG_BITS),)),
+    70: ('msgrcv', 'int', (('msqid', 'int', '', '', (), ()), ('msgp', 'ptr', 'out', '', (), ()), ('msgsz', 'int', '', '', (), ()), ('msgtyp', 'int', '', '', (), ()), ('msgflg', 'flags', '', '', (), _MSGRCV_MSGFLG_BITS),)),
+    71: ('msgctl', 'int', (('msqid', 'int', '', '', (), ()), ('cmd', 'enum', '', '', _MSG_COMMAND, ()), ('buf', 'ptr', '', '', (), ()),)),
     72: ('fcntl', 'int', (('fd', 'fd', '', '', (), ()), ('cmd', 'enum', '', '', _FCNTL_CMD_CHOICES, ()), ('arg', 'ulong', '', '', (), ()),)),
     73: ('flock', 'int', (('fd', 'fd', '', '', (), ()), ('operation', 'flags', '', '', (), _FLOCK_OP),)),
     74: ('fsync', 'int', (('fd', 'fd', '', '', (), ()),)),

@@ -8,6 +8,7 @@ import os
 
 from pysentry.abi.capability import CAP_LAST_CAP, CAP_SYS_ADMIN
 from pysentry.abi.errno import EINVAL, EPERM
+from pysentry.kernel.ipc import limits
 from pysentry.kernel.uts import NAME_MAX, uts
 from pysentry.vfs.filesystems.generated import Directory, File, Node
 
@@ -46,13 +47,6 @@ _VALUES: dict[str, str] = {
     "kernel/sched_rt_period_us": "1000000",
     "kernel/sched_rt_runtime_us": "950000",
     "kernel/sched_child_runs_first": "0",
-    "=kernel/shmmax": "18446744073692774399",
-    "=kernel/shmall": "18446744073692774399",
-    "=kernel/shmmni": "4096",
-    "=kernel/msgmax": "8192",
-    "=kernel/msgmnb": "16384",
-    "=kernel/msgmni": "32000",
-    "=kernel/sem": "32000\t1024000000\t500\t32000",
     "kernel/keys/maxkeys": "200",
     "kernel/keys/maxbytes": "20000",
     "kernel/numa_balancing": "0",
@@ -154,6 +148,27 @@ class Setting:
         self.value = b"\t".join(words)
 
 
+class IpcLimit:
+    """A limit of System V IPC: kernel/ipc.py goes by it."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: list[int]) -> None:
+        self.values = values
+
+    def content(self) -> bytes:
+        return b"\t".join(b"%d" % value for value in self.values) + b"\n"
+
+    def store(self, task: Task, data: bytes) -> None:
+        if task.cred.euid != 0:
+            raise EPERM("root only")
+        words = data.split()
+        if len(words) > len(self.values) or not words or not all(word.isdigit() for word in words):
+            raise EINVAL("numbers")
+        for index, word in enumerate(words):
+            self.values[index] = min(int(word), (1 << 64) - 1)
+
+
 _BOOT_ID = os.urandom(16)
 
 
@@ -195,6 +210,9 @@ def _computed() -> dict[str, File]:
 def make_sys_directory() -> Directory:
     """/proc/sys."""
     files: dict[str, Node] = dict(_computed())
+    for name, values in limits.items():
+        limit = IpcLimit(values)
+        files[f"kernel/{name}"] = File(limit.content, 0o644, limit.store)
     for name, value in _VALUES.items():
         setting = Setting(value)
         if name.startswith("="):

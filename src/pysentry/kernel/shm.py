@@ -1,0 +1,270 @@
+"""System V shared memory: segments and who has them attached. shmget(2), shmop(2), shmctl(2).
+
+A segment is a memfd; attaching maps it in the task by the host's own mmap, so fork, exec and exit treat it as they treat
+any mapping. Who has it attached is not kept here: the host's maps say it (a program may munmap a segment by itself).
+"""
+
+from __future__ import annotations
+
+import os
+from struct import Struct
+
+from pysentry.abi.capability import CAP_IPC_LOCK
+from pysentry.abi.errno import EEXIST, EINVAL, ENOMEM, ENOSPC, EPERM, LinuxError, host_errors
+from pysentry.abi.mman import MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE
+from pysentry.abi.syscall_nr import NR_CLOSE, NR_MMAP, NR_MUNMAP
+from pysentry.kernel.ipc import IPC_PRIVATE, MAY_EXEC, MAY_READ, MAY_WRITE, IpcObject, IpcTable, limits, now_s
+from pysentry.kernel.proc_status import read_host_path
+from pysentry.kernel.task import all_groups, on_task_exit
+from pysentry.kernel.wait import WaitQueue, host_call, wait_event
+from pysentry.platform.native import lib
+from pysentry.vfs.open import reopen_read_only
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pysentry.kernel.task import Task
+
+SHM_RDONLY, SHM_RND, SHM_REMAP, SHM_EXEC = 0o10000, 0o20000, 0o40000, 0o100000
+SHM_DEST, SHM_LOCKED = 0o1000, 0o2000
+SHM_HUGETLB = 0o4000
+_PAGE = 4096
+_MAP_FIXED, _MAP_FIXED_NOREPLACE = 0x10, 0x100000
+_TASK_SIZE = 0x7FFFFFFFF000
+_DS = Struct("=QqqqiiQQQ")  # struct shmid64_ds after its perm: size, atime, dtime, ctime, cpid, lpid, nattch, reserved
+_INFO = Struct("=QQQQQ32x")  # struct shminfo64: max, min, mni, seg, all
+_USED = Struct("=i4xQQQQQ")  # struct shm_info: ids, pages, resident, swapped, two that are always 0
+RLIMIT_MEMLOCK = 8
+
+
+class Segment(IpcObject):
+    """One segment. `size` as it was asked for; the memory is whole pages."""
+
+    __slots__ = ("atime_s", "attaching", "cpid", "dtime_s", "host_fd", "lpid", "size")
+
+    def __init__(self, task: Task, key: int, mode: int, size: int) -> None:
+        super().__init__(task, key, mode)
+        self.size = size
+        self.atime_s = self.dtime_s = 0
+        self.cpid, self.lpid = task.group.pid, 0
+        self.attaching = 0
+        with host_errors():
+            # Nobody else chooses the name of a memfd: in the host's maps it says which segment a mapping is of.
+            self.host_fd = os.memfd_create(f"SYSV{key & 0xFFFFFFFF:08x}", os.MFD_CLOEXEC)
+            os.ftruncate(self.host_fd, _whole_pages(size))
+
+    @property
+    def pages(self) -> int:
+        return _whole_pages(self.size) // _PAGE
+
+    def inode(self) -> int:
+        """The host's number of the memory."""
+        return os.fstat(self.host_fd).st_ino
+
+    def attached(self) -> int:
+        """How many mappings there are of it: shm_nattch."""
+        inode = self.inode()
+        return sum(mapping.inode == inode for group in all_groups() for mapping in _mappings(group.tgid))
+
+    def resident_pages(self) -> int:
+        return os.fstat(self.host_fd).st_blocks * 512 // _PAGE
+
+    def status(self) -> bytes:
+        """struct shmid64_ds."""
+        times = self.atime_s, self.dtime_s, self.ctime_s
+        return self.perm() + _DS.pack(self.size, *times, self.cpid, self.lpid, self.attached(), 0, 0)
+
+
+segments: IpcTable[Segment] = IpcTable()
+_turn = WaitQueue()
+_is_attaching = False
+
+
+def _whole_pages(size: int) -> int:
+    return (size + _PAGE - 1) // _PAGE * _PAGE
+
+
+class _Mapping:
+    """One line of the host's maps about a segment."""
+
+    __slots__ = ("end", "inode", "offset", "start")
+
+    def __init__(self, start: int, end: int, offset: int, inode: int) -> None:
+        self.start, self.end, self.offset, self.inode = start, end, offset, inode
+
+
+def _mappings(tgid: int) -> list[_Mapping]:
+    try:
+        text = read_host_path(f"{tgid}/maps")
+    except LinuxError:
+        return []
+    found = []
+    for line in text.splitlines():
+        if b"/memfd:SYSV" in line:
+            addresses, _, offset, _, inode, _ = line.split(None, 5)
+            start, _, end = addresses.partition(b"-")
+            found.append(_Mapping(int(start, 16), int(end, 16), int(offset, 16), int(inode)))
+    return found
+
+
+def get(task: Task, key: int, size: int, flags: int) -> int:
+    """shmget(2). SHM_HUGETLB answers ENOMEM, as with no huge pages reserved."""
+
+    def make() -> Segment:
+        if not 1 <= size <= limits["shmmax"][0]:
+            raise EINVAL("size")
+        if sum(each.pages for each in segments.all()) + _whole_pages(size) // _PAGE > limits["shmall"][0]:
+            raise ENOSPC("shmall")
+        if flags & SHM_HUGETLB:
+            raise ENOMEM("no huge pages")
+        if len(segments) >= limits["shmmni"][0]:
+            raise ENOSPC("shmmni")
+        if size >> 62:
+            raise ENOMEM("size")
+        return Segment(task, key, flags, size)
+
+    _sweep()
+    return segments.get(task, key, flags, lambda found: found.size >= size, make, limits["shmmni"][0])
+
+
+async def attach(task: Task, identifier: int, address: int, flags: int) -> int:
+    """shmat(2): where it is mapped now."""
+    global _is_attaching
+    if identifier < 0:
+        raise EINVAL("identifier")
+    fixed = 0
+    if address:
+        if address % _PAGE:
+            if not flags & SHM_RND:
+                raise EINVAL("address")
+            address -= address % _PAGE
+            if not address and flags & SHM_REMAP:
+                raise EINVAL("address")
+        fixed = _MAP_FIXED if flags & SHM_REMAP else _MAP_FIXED_NOREPLACE
+    elif flags & SHM_REMAP:
+        raise EINVAL("SHM_REMAP without an address")
+    protection, wanted = PROT_READ, MAY_READ
+    if not flags & SHM_RDONLY:
+        protection, wanted = protection | PROT_WRITE, wanted | MAY_WRITE
+    if flags & SHM_EXEC:
+        protection, wanted = protection | PROT_EXEC, wanted | MAY_EXEC
+    _sweep()
+    segment = segments.find(identifier)
+    segment.check(task, wanted)
+    if address + segment.size > _TASK_SIZE:
+        raise EINVAL("address")
+    segment.attaching += 1
+    try:
+        while _is_attaching:  # one at a time: all use the same number for the descriptor
+            await wait_event(task, _turn)
+        _is_attaching = True
+        try:
+            return await _map(task, segment, address, protection, MAP_SHARED | (fixed if address else 0))
+        finally:
+            _is_attaching = False
+            _turn.wake_one()
+    finally:
+        segment.attaching -= 1
+
+
+async def _map(task: Task, segment: Segment, address: int, protection: int, flags: int) -> int:
+    number = lib.INTERP_FD
+    with host_errors():
+        # What is mapped from a read-only descriptor cannot become writable afterwards.
+        host_fd = segment.host_fd if protection & PROT_WRITE else reopen_read_only(segment.host_fd)
+    try:
+        if lib.task_install_host(task.c, host_fd, number) < 0:
+            raise ENOMEM("descriptor")
+    finally:
+        if host_fd != segment.host_fd:
+            os.close(host_fd)
+    size = _whole_pages(segment.size)
+    try:
+        mapped = await host_call(task, NR_MMAP, address, size, protection, flags, number, 0)
+    except EEXIST:
+        await host_call(task, NR_CLOSE, number)
+        raise EINVAL("something is mapped there") from None
+    segment.atime_s, segment.lpid = now_s(), task.group.pid
+    await host_call(task, NR_CLOSE, number)
+    return mapped
+
+
+async def detach(task: Task, address: int) -> int:
+    """shmdt(2): unmaps all that is left of the attachment at an address."""
+    if address % _PAGE:
+        raise EINVAL("address")
+    mappings = _mappings(task.group.tgid)
+    first = next((m for m in mappings if m.start >= address and m.start - address == m.offset), None)
+    if first is None:
+        raise EINVAL("no segment there")
+    segment = next((each for each in segments.all() if each.inode() == first.inode), None)
+    size = _whole_pages(segment.size) if segment is not None else first.end - address
+    for mapping in mappings:
+        is_part = mapping.inode == first.inode and mapping.start - address == mapping.offset
+        if is_part and mapping.start >= address and mapping.end - address <= size:
+            await host_call(task, NR_MUNMAP, mapping.start, mapping.end - mapping.start)
+    if segment is not None and not segment.is_removed:
+        segment.dtime_s, segment.lpid = now_s(), task.group.pid
+        _sweep()
+    return 0
+
+
+def remove(task: Task, segment: Segment) -> None:
+    """IPC_RMID: gone with its last attachment, out of reach by its key at once."""
+    segment.check_owner(task)
+    segment.key = IPC_PRIVATE
+    segment.mode |= SHM_DEST
+    _sweep()
+
+
+def set_locked(task: Task, segment: Segment, is_locked: bool) -> None:
+    """SHM_LOCK, SHM_UNLOCK: the flag only; there is no swap to keep it from."""
+    if not task.has_cap(CAP_IPC_LOCK):
+        if task.cred.euid not in (segment.uid, segment.cuid):
+            raise EPERM("another user's")
+        if is_locked and not task.c.group.rlimit_cur[RLIMIT_MEMLOCK]:
+            raise EPERM("RLIMIT_MEMLOCK")
+    segment.mode = segment.mode | SHM_LOCKED if is_locked else segment.mode & ~SHM_LOCKED
+
+
+def _sweep() -> None:
+    """Destroys what was removed and is attached nowhere any more."""
+    for segment in segments.all():
+        if segment.mode & SHM_DEST and not segment.attaching and not segment.attached():
+            segments.remove(segment)
+            os.close(segment.host_fd)
+
+
+def _task_ended(task: Task) -> None:
+    if task.c.group.refs == 1 and any(each.mode & SHM_DEST for each in segments.all()):
+        _sweep()
+
+
+on_task_exit.append(_task_ended)
+
+
+def info() -> bytes:
+    """IPC_INFO: struct shminfo64."""
+    most = limits["shmmni"][0]
+    return _INFO.pack(limits["shmmax"][0], 1, most, most, limits["shmall"][0])
+
+
+def used() -> bytes:
+    """SHM_INFO: struct shm_info."""
+    every = segments.all()
+    resident = sum(each.resident_pages() for each in every)
+    return _USED.pack(len(every), sum(each.pages for each in every), resident, 0, 0, 0)
+
+
+def listing() -> bytes:
+    """/proc/sysvipc/shm."""
+    _sweep()
+    lines = [
+        b"       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      "
+        b"dtime      ctime                   rss                  swap\n"
+    ]
+    for s in segments.all():
+        head = b"%10d %10d  %4o %21d %5d %5d  %5d " % (s.key, s.id, s.mode, s.size, s.cpid, s.lpid, s.attached())
+        owners = b"%5d %5d %5d %5d " % (s.uid, s.gid, s.cuid, s.cgid)
+        times = b"%10d %10d %10d " % (s.atime_s, s.dtime_s, s.ctime_s)
+        lines.append(head + owners + times + b"%21d %21d\n" % (s.resident_pages() * _PAGE, 0))
+    return b"".join(lines)
