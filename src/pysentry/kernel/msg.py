@@ -146,8 +146,8 @@ def info(is_used: bool) -> bytes:
 def listing() -> bytes:
     """/proc/sysvipc/msg."""
     lines = [
-        b"       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      "
-        b"ctime\n"
+        b"       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime"
+        b"      ctime\n"
     ]
     for q in queues.all():
         head = b"%10d %10d  %4o  %10d %10d %5d %5d " % (q.key, q.id, q.mode, q.size, len(q.messages), q.lspid, q.lrpid)

@@ -1,7 +1,7 @@
 """System V shared memory: segments and who has them attached. shmget(2), shmop(2), shmctl(2).
 
-A segment is a memfd; attaching maps it in the task by the host's own mmap, so fork, exec and exit treat it as they treat
-any mapping. Who has it attached is not kept here: the host's maps say it (a program may munmap a segment by itself).
+A segment is a memfd; attaching maps it in the task by the host's own mmap, so fork, exec and exit treat it as any
+mapping. Who has it attached is not kept here: the host's maps say it (a program may munmap a segment by itself).
 """
 
 from __future__ import annotations
