@@ -76,9 +76,7 @@ def test_nothing_is_lost() -> None:
     resources = linux.resources
     assert resources is not None
     assert resources.block_io is not None
-    rates = [
-        getattr(resources.block_io, name)[0].rate for name in ("read_bps", "write_bps", "read_iops", "write_iops")
-    ]
+    rates = [getattr(resources.block_io, name)[0].rate for name in ("read_bps", "write_bps", "read_iops", "write_iops")]
     assert rates == [601, 602, 603, 604]
     assert values(resources.cpu) == {
         "shares": 1024, "quota": 100000, "burst": 1000, "period": 500000, "realtime_runtime": 950000,

@@ -38,7 +38,7 @@ def write(directory: str, name: str, text: str) -> None:
     Raises:
         OSError: as open(2), and the kernel's verdict on the value.
     """
-    fd = os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    fd = os.open(f"{directory}/{name}", os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         os.write(fd, text.encode("utf-8", "surrogateescape"))
     finally:

@@ -48,11 +48,17 @@ def document_of(options: Mapping[str, str]) -> dict[str, Any]:
             raise UsageError(f"--{option} is not supported")
         section, name, kind = OPTIONS[option]
         try:
-            value = text if kind == "text" else size_of(text) if kind == "size" else int(text)
+            value = text if kind == "text" else size_of(text) if kind == "size" else _whole(text)
         except ValueError:
             raise UsageError(f"invalid value for {option}: {text!a}") from None
         document.setdefault(section, {})[name] = value
     return document
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.removeprefix("-").isdecimal()):
+        raise ValueError(text)
+    return int(text)
 
 
 def size_of(text: str) -> int:
@@ -66,6 +72,6 @@ def size_of(text: str) -> int:
     number = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
     unit = text[len(number) :].strip().lower()
     shift = UNITS[unit[:1]] if unit[:1] in UNITS and unit[1:] in ("", "b", "ib") else 0 if unit == "b" else None
-    if shift is None or not number.replace(".", "", 1).isdecimal():
+    if shift is None or not (number.isascii() and number.replace(".", "", 1).isdecimal()):
         raise ValueError(text)
     return int(float(number) * (1 << shift)) if "." in number else int(number) << shift
