@@ -110,7 +110,7 @@ def report(
     print("written: " + " ".join(str(path) for path in paths))
     if options.write_baseline:
         keys = {case.key for case in cases}
-        names = {runtime.name: runtime.version for runtime in runtimes}
+        names = {runtime.name: journal.versions(runtime.name) for runtime in runtimes}
         taken = {key: result for key, result in journal.results.items() if key[0] in keys and key[1] in names}
         baseline.update(taken, names)
         baseline.save(options.baseline)

@@ -41,8 +41,8 @@ class Baseline:
             from bench.compat import journal
 
             saved = journal.read(path)
-            versions = saved.sessions[-1]["runtimes"] if saved.sessions else {}
-            return Baseline(versions, {key: result.outcome for key, result in saved.results.items()})
+            outcomes = {key: result.outcome for key, result in saved.results.items()}
+            return Baseline({name: saved.versions(name) for _, name in outcomes}, outcomes)
         document = json.loads(path.read_text())
         runtimes = document["runtimes"]
         outcomes = {

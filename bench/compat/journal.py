@@ -25,6 +25,7 @@ class Journal:
         self.results: Results = {}
         self.sessions: list[dict[str, Any]] = []
         self._file: TextIO | None = None
+        self._next_session: Mapping[str, Any] | None = None
 
     def __enter__(self) -> Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,10 +60,19 @@ class Journal:
             self.results[result.key, result.runtime] = result
 
     def begin(self, session: Mapping[str, Any]) -> None:
-        self._write({"session": dict(session)})
+        """What is run with from now on; written with the first result. `runtimes` are versions by name."""
+        self._next_session = session
 
     def add(self, result: Result) -> None:
+        if self._next_session is not None:
+            self._write({"session": dict(self._next_session)})
+            self._next_session = None
         self._write(result.as_json())
+
+    def versions(self, runtime: str) -> str:
+        """All that the file's results may be of."""
+        known = (session["runtimes"].get(runtime) for session in self.sessions)
+        return ", ".join(dict.fromkeys(version for version in known if version))
 
     def _write(self, record: Mapping[str, Any]) -> None:
         assert self._file is not None

@@ -29,7 +29,7 @@ def document(
 
     return {
         "runtimes": names,
-        "versions": {runtime.name: runtime.version for runtime in runtimes},
+        "versions": {name: journal.versions(name) for name in names},
         "sessions": journal.sessions,
         "sources": rows(by_source),
         "families": rows(by_family),

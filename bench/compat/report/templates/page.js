@@ -140,7 +140,8 @@ addOptions("family", told.tests.map((test) => test.family));
 const head = ["test", "family", "calls", ...told.runtimes, "cause"].map((word) => make("th", {}, word));
 document.querySelector("#matrix thead").append(make("tr", {}, ...head));
 byId("group").addEventListener("change", showChart);
-byId("filters").addEventListener("input", () => { limit = PAGE; applyFilters(); });
+// Typing is "input"; a choice is "change" everywhere, "input" not.
+for (const kind of ["input", "change"]) byId("filters").addEventListener(kind, () => { limit = PAGE; applyFilters(); });
 byId("filters").addEventListener("submit", (event) => event.preventDefault());
 byId("more").addEventListener("click", () => { limit += PAGE; applyFilters(); });
 applyFilters();

@@ -25,6 +25,14 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert saved.sessions == [{"runtimes": {"native": "6.1"}}]
 
 
+def test_a_session_without_results_leaves_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    write(path, FIRST)
+    with Journal(path) as journal:
+        journal.begin({"runtimes": {"native": "6.2"}})
+    assert read(path).versions("native") == "6.1"
+
+
 @pytest.mark.parametrize("torn_bytes", [1, 20, 60])
 def test_a_torn_last_line_is_dropped_and_the_file_goes_on(tmp_path: Path, torn_bytes: int) -> None:
     path = tmp_path / "results.jsonl"
