@@ -119,7 +119,7 @@ def boot(config: RunConfig, gofer: Gofer, channel: BootChannel | None = None) ->
         if terminal is not None:
             terminal.start()
         if channel is not None:
-            control.start()
+            control.start(outputs.started_ns)
         lib.engine_start()
         ended = lib.engine_run()
         return _finish(config, ended, outside, outputs, engine)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import _socket
 import fcntl
 import os
+import time
 from struct import Struct
 
 from pysentry.abi.errno import LinuxError
@@ -64,12 +65,18 @@ class Control:
         self.open_terminal = open_terminal
         self.has_started = False
         self.is_paused = False
+        self.startup_ns = 0
         self._listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, container.control_fd)
         self._listener.setblocking(False)
         self.connections: set[Connection] = set()
 
-    def start(self) -> None:
-        """Lets the loop watch. Everything a request needs must be imported by now."""
+    def start(self, started_ns: int) -> None:
+        """Lets the loop watch. Everything a request needs must be imported by now.
+
+        Args:
+            started_ns: when the sentry began, on the monotonic clock.
+        """
+        self.startup_ns = time.monotonic_ns() - started_ns
         watch_quietly(self._listener.fileno(), POLLIN, self._on_connection)
 
     def _on_connection(self, _revents: int) -> None:
@@ -202,10 +209,11 @@ class Connection:
         return {"ok": True}
 
     def _stats(self, _message: Message) -> Message:
-        """{"op":"stats"}: what the run report would say now."""
+        """{"op":"stats"}: what the run report would say now, and how long the start took (with its hooks)."""
         stats = lib.sentry_stats
         counts = {name: int(getattr(stats, name)) for name in dir(stats)}
         counts["gofer_calls"] = int(lib.engine_gofer_calls())
+        counts["startup_ns"] = self._control.startup_ns
         return {"report": counts}
 
     def _status(self, _message: Message) -> Message:

@@ -49,24 +49,3 @@ def stream(identity: str, cgroup: Cgroup, interval_s: float, end_fd: int) -> Ite
     finally:
         if watch is not None:
             watch.close()
-
-
-def interval_of(text: str) -> float:
-    """Seconds of a duration as Go writes it: "5s", "1m30s", "500ms".
-
-    Raises:
-        ValueError: it is none, or not above 0.
-    """
-    units = {"ms": 1e-3, "us": 1e-6, "ns": 1e-9, "s": 1.0, "m": 60.0, "h": 3600.0}
-    total, rest = 0.0, text
-    while rest:
-        number = rest[: len(rest) - len(rest.lstrip("0123456789."))]
-        rest = rest[len(number) :]
-        unit = next((unit for unit in units if rest.startswith(unit)), None)
-        if unit is None:
-            raise ValueError(f"invalid duration {text!a}")
-        total += float(number) * units[unit]
-        rest = rest[len(unit) :]
-    if total <= 0:
-        raise ValueError("duration interval must be greater than 0")
-    return total
