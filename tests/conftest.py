@@ -2,6 +2,7 @@
 
 pytest --configs=native             only the proof that the tests hold on Linux
 pytest --configs=seccomp,ptrace     only these, as far as a test runs in them
+pytest --oci-runtimes=runc tests/oci  the engines' tests with another runtime: the proof that they hold
 pytest --all-configs                every test in every configuration
 """
 
@@ -25,6 +26,7 @@ from tests.harness.runner import BASE, SESSION_VARIABLE, Runner, place_for, sess
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--configs", default="", help="only these configurations, by comma: " + ", ".join(ALL))
+    parser.addoption("--oci-runtimes", default="pysentry", help="runtimes of tests/oci, by comma: pysentry, runc, crun")
     parser.addoption("--all-configs", action="store_true", help="every configuration, also where a test names fewer")
 
 

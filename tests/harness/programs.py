@@ -77,22 +77,40 @@ def _comparable(run: tuple[Result, Runner], name: str, is_ordered: bool) -> obje
 
 
 @cache
-def _install(package: str) -> str | None:
-    """Installs a Debian package; returns why that failed, or None."""
-    if os.geteuid() != 0:
-        return "it is not installed, and only root can install it"
-    command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", package]
+def install(*packages: str) -> str | None:
+    """Installs those Debian packages that are missing; returns why that failed, or None.
+
+    One xdist worker at a time, and it waits for a dpkg that somebody else has locked.
+    """
+    with open(session_directory() / "apt.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        missing = [package for package in packages if not is_installed(package)]
+        if not missing:
+            return None
+        if os.geteuid() != 0:
+            return f"{', '.join(missing)} not installed, and only root can install"
+        reason = None
+        for attempt in range(2):
+            reason = _apt("install", "-y", "--no-install-recommends", *missing)
+            if reason is None or attempt == 1:
+                break
+            _apt("update")  # a list that is missing or out of date is the usual reason
+        return reason
+
+
+def is_installed(package: str) -> bool:
+    query = ["dpkg-query", "-W", "-f", "${db:Status-Status}", package]
+    return subprocess.run(query, capture_output=True, text=True).stdout == "installed"
+
+
+def _apt(*words: str) -> str | None:
+    command = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", "-o", "APT::Acquire::Retries=2", *words]
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
-    return None if done.returncode == 0 else f"apt-get install failed: {done.stderr.strip()[-200:]}"
+    return None if done.returncode == 0 else f"apt-get {words[0]} failed: {done.stderr.strip()[-300:]}"
 
 
 def need(program: str, package: str) -> Path:
@@ -100,7 +118,7 @@ def need(program: str, package: str) -> Path:
     for directory in ("/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin"):
         if os.access(f"{directory}/{program}", os.X_OK):
             return Path(directory, program)
-    reason = _install(package)
+    reason = install(package)
     if reason is None and (found := shutil.which(program)):
         return Path(found)
     pytest.skip(f"needs {program} ({package}): {reason}")

@@ -1,0 +1,79 @@
+"""Fixtures of the engine tests: each on a machine of its own (tests/harness/engine_host.py), with one OCI runtime.
+
+pytest --oci-runtimes=runc tests/oci      the proof that the tests hold with runc; pysentry is the default
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.harness import checkout
+from tests.harness.engine_host import EngineHost
+from tests.harness.podman import PACKAGES as PODMAN_PACKAGES
+from tests.harness.podman import Podman
+from tests.harness.programs import install, need
+from tests.harness.runner import session_directory
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """An OCI runtime under test."""
+
+    name: str
+    path: Path
+
+    @property
+    def is_ours(self) -> bool:
+        return self.name == "pysentry"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "oci_runtime" in metafunc.fixturenames:
+        names = str(metafunc.config.getoption("--oci-runtimes")).split(",")
+        metafunc.parametrize("oci_runtime", names, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def oci_runtime(request: pytest.FixtureRequest) -> Runtime:
+    if request.param == "pysentry":
+        command = checkout.command()
+        if subprocess.run([command, "create", "--help"], capture_output=True).returncode != 0:
+            pytest.skip("this pysentry has no `create`")
+        return Runtime("pysentry", command)
+    return Runtime(request.param, need(request.param, request.param))
+
+
+@pytest.fixture(scope="session")
+def machine(oci_runtime: Runtime) -> Iterator[EngineHost]:
+    """Namespaces for the engines of one runtime; everything in them ends with the session."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: engines run in namespaces of their own")
+    host = EngineHost(Path(tempfile.mkdtemp(prefix="engines-", dir=session_directory())))
+    try:
+        if oci_runtime.name == "crun":  # refuses a machine that has both versions of cgroups
+            host.run(["umount", "/sys/fs/cgroup/unified"], status=None)
+        yield host
+    finally:
+        host.close()
+
+
+@pytest.fixture(scope="session")
+def podman_engine(machine: EngineHost, oci_runtime: Runtime) -> Podman:
+    reason = install(*PODMAN_PACKAGES)
+    if reason is not None:
+        pytest.skip(f"needs podman: {reason}")
+    return Podman(machine, oci_runtime.name, oci_runtime.path)
+
+
+@pytest.fixture
+def podman(podman_engine: Podman) -> Iterator[Podman]:
+    """Podman; what the test made is removed after it, and nothing may be left then."""
+    yield podman_engine
+    podman_engine.clean()
