@@ -28,7 +28,7 @@ from tests.harness.runner import Result
 INIT = Path(__file__).with_name("engine_init.py")
 PRIVATE = ("/var/lib/cni", "/var/lib/containers", "/var/lib/containerd", "/var/lib/docker")
 CGROUPS = Path("/sys/fs/cgroup")
-NEW_NAMESPACES = "unshare --mount --net --pid --fork --kill-child --propagation private --".split()
+NEW_NAMESPACES = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--propagation", "private", "--"]
 CLONE_NEWNET = 0x40000000
 TIMEOUT_S = 60.0
 
