@@ -109,5 +109,18 @@ def test_nothing_slow_is_imported_on_the_way_to_the_first_exec() -> None:
     assert not slow, "\n".join(slow)
 
 
+def test_nothing_of_the_oci_runtime_is_imported_by_run() -> None:
+    """The way of `pysentry run` is entry, plain and run; a verb imports its part of oci when it is called."""
+    way = {"pysentry", "pysentry.__main__", *(f"pysentry.cli{name}" for name in ("", ".entry", ".plain", ".run"))}
+    found = [
+        f"{path.relative_to(SRC)}:{line}: {module}"
+        for path in modules()
+        if name_of(path) in way or room(name_of(path)) in set(LEVELS) - {"api", "cli", "oci"}
+        for module, line in imports(path, with_functions=False)
+        if module.startswith("pysentry.oci")
+    ]
+    assert not found, "\n".join(found)
+
+
 def test_the_standard_library_is_what_it_was() -> None:
     assert SLOW - {"click", "ptrace", "collections.namedtuple"} <= set(sys.stdlib_module_names)

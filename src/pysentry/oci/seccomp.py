@@ -104,18 +104,24 @@ def compile_seccomp(seccomp: Seccomp) -> bytes:
 
 
 def _library() -> ModuleType:
-    """pyseccomp looks for its libraries with find_library(), which runs ldconfig, gcc and ld: 40 ms of every `create`.
-    Their names are known."""
-    import ctypes.util
+    """pyseccomp, without 60 ms that its import would cost each `create`: it asks ctypes.util.find_library() for the
+    names of two libraries, which imports shutil and subprocess, and runs ldconfig. The names are known."""
+    import ctypes
+    import sys
+    from types import ModuleType
 
-    find_library = ctypes.util.find_library
-    ctypes.util.find_library = lambda name: _SONAMES.get(name) or find_library(name)
+    stand_in = ModuleType("ctypes.util")
+    stand_in.__dict__["find_library"] = _SONAMES.__getitem__
+    before = sys.modules.get("ctypes.util")
+    ctypes.__dict__["util"] = sys.modules["ctypes.util"] = stand_in
     try:
         import pyseccomp
     except (ImportError, RuntimeError, OSError) as error:  # the last: there is no such library
         raise SeccompError(f"linux.seccomp needs pyseccomp and libseccomp (Debian: libseccomp2): {error}") from None
     finally:
-        ctypes.util.find_library = find_library
+        del sys.modules["ctypes.util"], ctypes.__dict__["util"]
+        if before is not None:
+            ctypes.__dict__["util"] = sys.modules["ctypes.util"] = before
     module: ModuleType = pyseccomp
     return module
 
