@@ -58,8 +58,10 @@ def decode(text: str, object_pairs_hook: Callable[[list[tuple[str, object]]], ob
     except (StopIteration, ValueError, SystemError):  # the last: it could not find json.decoder for its error
         end = -1
     if end < 0 or text[end:].strip(" \t\r\n"):
-        import json
-
+        try:
+            import json
+        except ImportError:  # a sentry that is locked up has no files to import from
+            raise ValueError("not JSON") from None
         json.loads(text, parse_constant=_Grammar.parse_constant)
         raise ValueError("not JSON")
     return value
