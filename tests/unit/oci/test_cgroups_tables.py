@@ -13,10 +13,16 @@ from hypothesis import strategies as st
 from pyfakefs.fake_filesystem import FakeFilesystem
 
 from pysentry.oci import cgroups
-from pysentry.oci.cgroups import update, view
+from pysentry.oci.cgroups import update, view, writes
 from pysentry.oci.cgroups.files import NO_LIMIT, expand_list
 from pysentry.oci.cgroups.hierarchies import clean_path, find_hierarchies
-from pysentry.oci.cgroups.writes import plan, weight_of_block_io, weight_of_shares
+from pysentry.oci.cgroups.writes import (
+    ALWAYS_ALLOWED,
+    plan,
+    plan_devices,
+    weight_of_block_io,
+    weight_of_shares,
+)
 from pysentry.oci.document import Fields
 from pysentry.oci.errors import CgroupError, UsageError
 from pysentry.oci.spec_resources import Resources
@@ -330,22 +336,39 @@ def test_controllers_are_handed_down(v2: FakeFilesystem) -> None:
         assert file.read().startswith("+rdma")
 
 
+DENY_ALL = ("devices.deny", "a *:* rwm")
+
+
 @pytest.mark.parametrize(
     ("rules", "texts"),
     [
-        ([{"allow": False}], [("devices.deny", "a *:* rwm")]),
-        ([{"allow": False, "type": "a", "access": "rwm"}], [("devices.deny", "a *:* rwm")]),
+        ([], []),
+        ([{"allow": False}], []),
+        ([{"allow": False, "type": "a", "access": "rwm"}], []),
+        ([{"allow": False}, {"allow": True}], [("devices.allow", "a *:* rwm")]),
         ([{"allow": True, "type": "c", "major": 1, "access": "r"}], [("devices.allow", "c 1:* r")]),
         ([{"allow": True, "major": 7, "minor": -1}], [("devices.allow", "b 7:* rwm"), ("devices.allow", "c 7:* rwm")]),
         ([{"allow": True, "access": "m"}], [("devices.allow", "b *:* m"), ("devices.allow", "c *:* m")]),
     ],
 )
 def test_device_rules(rules: list[dict[str, Any]], texts: list[tuple[str, str]]) -> None:
-    """The kernel takes anything that begins with `a` for everything."""
-    from pysentry.oci.cgroups.writes import ALWAYS_ALLOWED, plan_devices
-
+    """What is not listed is denied. The kernel takes anything that begins with `a` for everything."""
     written = [(item.files[0], item.text) for item in plan_devices(resources(devices=rules), 1)]
-    assert written == texts + [("devices.allow", rule) for rule in ALWAYS_ALLOWED]
+    assert written == [DENY_ALL, *texts, *(("devices.allow", rule) for rule in ALWAYS_ALLOWED)]
+
+
+def test_a_device_that_a_parent_denies(v1: FakeFilesystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime in a container: its own list cannot be widened."""
+    host(v1, V1_MOUNTS.replace("rw,memory", "rw,devices"), V1_OWN.replace("memory", "devices"))
+    files(v1, "/sys/fs/cgroup/memory/box", **{"devices.allow": "", "devices.deny": ""})
+
+    def refuse(directory: str, name: str, text: str) -> None:
+        if name == "devices.allow":
+            raise OSError(errno.EPERM, "")
+
+    monkeypatch.setattr(writes, "write", refuse)
+    _, warnings = cgroups.make("/box", resources(devices=[{"allow": True, "type": "c", "major": 10}]), "box")
+    assert warnings == ["devices: cannot allow 'c 10:* rwm': a parent cgroup denies it"]
 
 
 # ---- read back ------------------------------------------------------------------------------------------------------
@@ -430,8 +453,6 @@ def test_a_cgroup_in_use_is_refused(v2: FakeFilesystem) -> None:
 
 
 def test_what_was_made_goes_when_a_value_is_rejected(v2: FakeFilesystem, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pysentry.oci.cgroups import writes
-
     def reject(directory: str, name: str, text: str) -> None:
         raise OSError(errno.ERANGE, "")
 

@@ -56,8 +56,10 @@ def create(cgroups_path: str, resources: Resources | None, identity: str) -> tup
         if not paths:
             return Cgroup({}), warnings
         cgroup = CgroupV2(paths) if UNIFIED in paths else CgroupV1(paths)
+        if cgroup.version == 2 or "devices" in paths:
+            warnings += apply(cgroup, plan_devices(resources, cgroup.version))
         if resources is not None:
-            warnings += apply(cgroup, [*plan_devices(resources, cgroup.version), *plan(resources, cgroup.version)])
+            warnings += apply(cgroup, plan(resources, cgroup.version))
         return cgroup, warnings
     except BaseException:
         for directory in reversed(made):

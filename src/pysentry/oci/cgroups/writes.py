@@ -226,16 +226,25 @@ ALWAYS_ALLOWED = ("b *:* m", "c *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "
                   "c 5:2 rwm", "c 136:* rwm")  # fmt: skip
 
 
-def plan_devices(resources: Resources, version: int) -> list[Write]:
-    """The device list, in the document's order: a later rule wins. Not part of an update: a rewritten list would have a
-    moment without rules."""
-    if not resources.devices:
-        return []
+EVERYTHING = "a *:* rwm"
+
+
+def plan_devices(resources: Resources | None, version: int) -> list[Write]:
+    """The device list, in the document's order: a later rule wins. What no rule speaks of is denied, as with runc.
+
+    Not part of an update: a rewritten list would have a moment without rules.
+    """
+    rules = resources.devices if resources is not None else []
     if version == 2:
-        return [Write("devices", "devices", NONE, "")]
-    rules = [(rule.allow, text) for rule in resources.devices for text in _rule_texts(rule)]
-    rules += [(True, text) for text in ALWAYS_ALLOWED]
-    return [Write("devices", "devices", ("devices.allow" if allow else "devices.deny",), text) for allow, text in rules]
+        return [Write("devices", "devices", NONE, "")] if rules else []
+    texts = [(rule.allow, text) for rule in rules for text in _rule_texts(rule)]
+    if (False, EVERYTHING) not in texts[:1]:
+        texts.insert(0, (False, EVERYTHING))
+    planned = [
+        Write("devices", "devices", ("devices.allow" if allow else "devices.deny",), text) for allow, text in texts
+    ]
+    allowed = [Write("devices", "devices", ("devices.allow",), text, is_optional=True) for text in ALWAYS_ALLOWED]
+    return planned + allowed
 
 
 def _rule_texts(rule: DeviceRule) -> list[str]:
@@ -246,7 +255,7 @@ def _rule_texts(rule: DeviceRule) -> list[str]:
     if rule.type in ("b", "c"):
         return [f"{rule.type} {numbers} {access}"]
     if numbers == "*:*" and set(access) == set("rwm"):
-        return ["a *:* rwm"]
+        return [EVERYTHING]
     return [f"b {numbers} {access}", f"c {numbers} {access}"]
 
 
@@ -280,10 +289,10 @@ def apply(cgroup: Cgroup, planned: list[Write]) -> list[str]:
 
 def _file_of(item: Write, place: str | None, cgroup: Cgroup, warnings: list[str]) -> str:
     """Which file of the host takes it, or "" and a warning."""
+    if place is None and item.is_optional:
+        return ""
     if not item.files:
         warnings.append(f"{item.field}: ignored: cgroup v{cgroup.version} has no file for it")
-        return ""
-    if place is None and item.is_optional:
         return ""
     if place is None:
         warnings.append(f"{item.field}: ignored: the {item.controller} controller is not mounted on this host")
@@ -316,6 +325,10 @@ def _try(item: Write, place: str, name: str, warnings: list[str], *, is_last: bo
     except OSError as error:
         if error.errno in (errno.EOPNOTSUPP, 524):  # 524, ENOTSUPP, is the kernel's own and leaks
             warnings.append(f"{item.field}: ignored: this kernel no longer supports {name}")
+            return True
+        if error.errno == errno.EPERM and name == "devices.allow":  # our own cgroup, or one between, denies it
+            if not item.is_optional:
+                warnings.append(f"{item.field}: cannot allow {text!a}: a parent cgroup denies it")
             return True
         if error.errno == errno.EINVAL and _is_set(place, name, text):
             return True
