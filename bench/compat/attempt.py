@@ -101,7 +101,8 @@ def _place(user: int) -> Iterator[Path]:
     try:
         place.chmod(0o755)
         work = place / "work"
-        work.mkdir(mode=0o755)
+        work.mkdir()
+        work.chmod(0o1777)  # as a temporary directory: tests become other users
         if user and os.geteuid() == 0:
             os.chown(work, user, user)
         yield place

@@ -20,7 +20,7 @@ PR_SET_PDEATHSIG, SIGKILL = 1, 9
 PR_CAPBSET_DROP, CAP_SYS_RESOURCE = 24, 24
 SETUP_FAILED = 250
 
-IDS_WHEN_ROOT = 65536
+IDS_WHEN_ROOT = (1 << 32) - 1  # all there are: tests chown to large ones
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 # Each is per ipc, uts, network, pid or user namespace; all the rest of /proc/sys is the machine's.
 WRITABLE_SETTINGS = (

@@ -48,7 +48,7 @@ def cases(has_all: bool) -> list[Case]:
             module,
             LISTED.get(module, LIBRARY),
             # A shell is pid 1: some tests signal or wait for what only an ordinary process can.
-            ("/bin/sh", "-c", f"{INTERPRETER} -m test {module}; exit $?"),
+            ("/bin/sh", "-c", f"{INTERPRETER} -m test -W {module}; exit $?"),
             TIME_LIMIT_S,
             environment={"TMPDIR": "{place}", "PYTHONDONTWRITEBYTECODE": "1"},
         )
