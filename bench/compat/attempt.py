@@ -17,7 +17,8 @@ from bench.compat.runtimes import Runtime
 from bench.compat.sources import SOURCES
 
 # Not /tmp: sandboxes have one of their own.
-BASE = Path("/var/tmp/pysentry-compat")
+BASE = Path("/var/tmp")
+PREFIX = "pysentry-compat-"
 TAIL_CHARS = 2500
 _UNDO_TIMEOUT_S = 60.0
 ENVIRONMENT = {
@@ -96,8 +97,7 @@ def _undo(argv: list[str]) -> None:
 @contextmanager
 def _place(user: int) -> Iterator[Path]:
     """A directory with an empty work/ that belongs to the user; removed at the end."""
-    BASE.mkdir(mode=0o755, exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=BASE))
+    place = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=BASE))
     try:
         place.chmod(0o755)
         work = place / "work"
@@ -112,9 +112,6 @@ def _place(user: int) -> Iterator[Path]:
 
 def remove_dead_places() -> None:
     """What worker processes that were killed could not remove."""
-    if BASE.is_dir():
-        for place in BASE.iterdir():
-            if not Path("/proc", place.name.split("-")[0]).exists():
-                shutil.rmtree(place, ignore_errors=True)
-        if not any(BASE.iterdir()):
-            BASE.rmdir()
+    for place in BASE.glob(f"{PREFIX}*-*"):
+        if not Path("/proc", place.name.removeprefix(PREFIX).split("-")[0]).exists():
+            shutil.rmtree(place, ignore_errors=True)
