@@ -73,13 +73,21 @@ static void event_stop(struct task *t, int sig)
     task_resume(t, PTRACE_CONT, 0);
 }
 
+/* What the kernel makes of a fault: force_sig_info() spares nobody. To a traced pid 1 it would not be delivered. */
+static bool is_forced(int sig, const siginfo_t *info)
+{
+    return sig < 32 && BIT(sig) & (BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGILL) | BIT(SIGFPE) | BIT(SIGTRAP) | BIT(SIGSYS)) &&
+           info->si_code > 0;
+}
+
 /* The host spares pid 1 of a namespace from signals without a handler; a program that runs as pid 1 only because
  * it was started alone must not notice. */
-static bool ends_init(struct task *t, int sig)
+static bool ends_init(struct task *t, int sig, const siginfo_t *info)
 {
     struct signal_sets sets;
-    return engine.init && t->group == engine.init->group && !engine.keep_init && signal_ends_process(sig) &&
-           signal_sets_read(t, &sets) == 0 && !((sets.caught | sets.ignored) & BIT(sig));
+    if (!engine.init || t->group != engine.init->group || (engine.keep_init && !is_forced(sig, info)))
+        return false;
+    return signal_ends_process(sig) && signal_sets_read(t, &sets) == 0 && !((sets.caught | sets.ignored) & BIT(sig));
 }
 
 /* The virtual user behind a pid of the sandbox; the receiver's own where the sender is gone. */
@@ -106,7 +114,7 @@ static void restart_untaken_call(struct task *t)
 
 static void signal_stop(struct task *t, int sig)
 {
-    siginfo_t info;
+    siginfo_t info = {0};
     bool has_info = ptrace(PTRACE_GETSIGINFO, t->tid, NULL, &info) == 0;
     sentry_stats.signals++;
     if (engine.trace)
@@ -115,7 +123,7 @@ static void signal_stop(struct task *t, int sig)
         mask_swap_delivered(t);
     else
         restart_untaken_call(t);
-    if (ends_init(t, sig)) {
+    if (ends_init(t, sig, &info)) {
         engine.init_signal = sig;
         kill(t->group->tgid, SIGKILL);
         return;

@@ -116,6 +116,11 @@ def test_pid_1_is_spared_from_what_it_does_not_handle(start: Start) -> None:
     assert sentry.wait() == 5
 
 
+def test_pid_1_dies_of_its_own_faults(start: Start) -> None:
+    fault = "import ctypes; ctypes.string_at(1)"
+    assert start("/usr/bin/python3", "-c", fault).wait() == -signal.SIGSEGV
+
+
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_before_the_start_ends_it(start: Start, signal_number: int) -> None:
     sentry = start(is_started=False)
