@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 
 from tests.harness import checkout
+from tests.harness.bundles import make_rootfs
 from tests.harness.engine_host import EngineHost
 from tests.harness.podman import PACKAGES as PODMAN_PACKAGES
 from tests.harness.podman import Podman
 from tests.harness.programs import install, need
+from tests.harness.raw_runtime import RawRuntime
 from tests.harness.runner import session_directory
 
 
@@ -77,3 +79,18 @@ def podman(podman_engine: Podman) -> Iterator[Podman]:
     """Podman; what the test made is removed after it, and nothing may be left then."""
     yield podman_engine
     podman_engine.clean()
+
+
+@pytest.fixture(scope="session")
+def small_rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_rootfs(tmp_path_factory.mktemp("bundles"))
+
+
+@pytest.fixture
+def raw(oci_runtime: Runtime, small_rootfs: Path, tmp_path: Path) -> Iterator[RawRuntime]:
+    """The runtime by its command line, without an engine."""
+    runtime = RawRuntime(oci_runtime.name, oci_runtime.path, tmp_path, small_rootfs)
+    try:
+        yield runtime
+    finally:
+        runtime.close()

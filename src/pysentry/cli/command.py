@@ -33,6 +33,9 @@ def group() -> click.Group:
     verbs = _Verbs(
         "pysentry",
         help="Runs unmodified Linux programs in a sandbox that answers their system calls itself.",
+        epilog="Verbs of an OCI runtime (create, start, state, ...) take these options before the verb: "
+        + ", ".join(f"--{option.name}" for option in options.GLOBAL)
+        + ".",
         context_settings=COMMAND_SETTINGS,
         no_args_is_help=True,
     )
@@ -41,17 +44,34 @@ def group() -> click.Group:
 
 class _Verbs(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_VERBS)
+        return list(_VERBS) + [name for name in options.OCI if name not in _VERBS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         make = _VERBS.get(cmd_name)
-        return make() if make is not None else None
+        if make is not None:
+            return make()
+        return _of_a_runtime(cmd_name) if cmd_name in options.OCI else None
 
 
 def _run() -> click.Command:
     from pysentry.cli.run import run
 
-    return command("run", options.RUN, run, "Run a program in a new sandbox.", takes_command=True)
+    verb = command("run", options.RUN, run, "Run a program in a new sandbox.", takes_command=True)
+    theirs = ", ".join(f"--{option.name}" for option in options.OCI_RUN if option.help)
+    verb.epilog = (
+        "As the verb of an OCI runtime, `run [OPTIONS] <container-id>` creates and starts a container: with one of "
+        f"{theirs}, or after a global option such as --root. With `--` it never is."
+    )
+    return verb
+
+
+def _of_a_runtime(name: str) -> click.Command:
+    """For its help alone: cli/verbs.py runs it."""
+    verb = options.OCI[name]
+    params: list[click.Parameter] = [_parameter(option) for option in verb.options if option.help]
+    if verb.metavar:
+        params.append(click.Argument(["words"], nargs=-1, metavar=verb.metavar))
+    return click.Command(name, params=params, help=verb.help, short_help=verb.help, context_settings=COMMAND_SETTINGS)
 
 
 def _doctor() -> click.Command:

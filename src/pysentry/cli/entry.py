@@ -48,6 +48,14 @@ def main() -> NoReturn:
 
 def dispatch(words: list[str]) -> int:
     """Runs one verb and returns its exit status."""
+    from pysentry.cli.options import OCI
+
+    if words and (words[0] in OCI or words[0].startswith("-")):
+        from pysentry.cli.verbs import dispatch as as_runtime
+        from pysentry.cli.verbs import is_ours
+
+        if is_ours(words):
+            return as_runtime(words)
     if words and words[0] == "run":
         from pysentry.cli.options import RUN
         from pysentry.cli.plain import parse

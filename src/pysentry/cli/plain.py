@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pysentry.cli.options import Option
+    from pysentry.cli.options import Option, Verb
 
 Values = dict[str, object]
 
@@ -49,3 +49,73 @@ def parse(options: Sequence[Option], words: list[str]) -> tuple[Values, list[str
             else:
                 values[option.key] = value
     return values, []
+
+
+class UnknownOption(Exception):
+    """str() is what is wrong, in runc's words."""
+
+
+def parse_global(options: Sequence[Option], words: list[str]) -> tuple[Values, list[str]]:
+    """(values of the options before the verb, the verb and the rest). Raises UnknownOption."""
+    values: Values = {}
+    names = _names(options)
+    position = 0
+    while position < len(words) and words[position].startswith("-"):
+        position = _take(names, words, position, values)
+    return values, words[position:]
+
+
+def parse_verb(verb: Verb, words: list[str]) -> tuple[Values, list[str]]:
+    """(values by key, the words) of a runtime's verb: as Go's flags are read, so -x is --x, a flag may have =false, and
+    `--` ends them. Unless the verb stops at the first word, options may stand anywhere. Raises UnknownOption."""
+    values: Values = {}
+    names = _names(verb.options)
+    found: list[str] = []
+    position = 0
+    while position < len(words):
+        word = words[position]
+        if word == "--":
+            return values, found + words[position + 1 :]
+        if word.startswith("-") and word != "-":
+            position = _take(names, words, position, values)
+        elif verb.stops:
+            rest = words[position + 1 :]
+            return values, [word, *(rest[1:] if rest[:1] == ["--"] else rest)]
+        else:
+            found.append(word)
+            position += 1
+    return values, found
+
+
+def _names(options: Sequence[Option]) -> dict[str, Option]:
+    return {option.name: option for option in options} | {option.short: option for option in options if option.short}
+
+
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "t": True, "f": False}
+
+
+def _take(names: dict[str, Option], words: list[str], position: int, values: Values) -> int:
+    """Reads the option at a position; where the next word is."""
+    name, equals, value = words[position].partition("=")
+    name = name.removeprefix("-").removeprefix("-")
+    option = names.get(name)
+    if option is None:
+        raise UnknownOption(f"flag provided but not defined: -{name}")
+    position += 1
+    if option.kind == "flag":
+        if equals and value.lower() not in _BOOLEANS:
+            raise UnknownOption(f'invalid boolean value "{value}" for -{name}')
+        values[option.key] = _BOOLEANS[value.lower()] if equals else True
+        return position
+    if not equals:
+        if position == len(words):
+            raise UnknownOption(f"flag needs an argument: -{name}")
+        value = words[position]
+        position += 1
+    if option.kind == "list":
+        several = values.setdefault(option.key, [])
+        assert isinstance(several, list)
+        several.append(value)
+    else:
+        values[option.key] = value
+    return position

@@ -23,8 +23,9 @@ BLOCKED_ONLY = (SIGTTOU,)
 """Blocked, or restoring the terminal from the background would stop us (tcsetattr(3))."""
 
 SIGSTOP, SIGCHLD, SIGIO = 19, 17, 29
-EVERY_ONE = tuple(n for n in range(1, 65) if n not in (SIGKILL, SIGSTOP, SIGCHLD, SIGIO, SIGTTOU, 32, 33))
-"""What a container passes on. SIGIO is the control socket's own (kernel.wait.watch_quietly); 32 and 33 are libc's."""
+EVERY_ONE = tuple(n for n in range(1, 65) if n not in (SIGKILL, SIGSTOP, SIGCHLD, 32, 33))
+"""What a container passes on. The kernel's SIGIO is the control socket's own (kernel.wait.watch_quietly); 32 and 33 are
+libc's."""
 
 SI_KERNEL = 0x80
 POLLIN = 1
@@ -64,7 +65,7 @@ class Outside:
 
     def block(self) -> None:
         """Collects signals from now on. Early in boot: one that comes before pid 1 exists waits for it."""
-        numbers = (*EVERY_ONE, SIGIO, SIGTTOU) if self._is_container else PASSED_ON + BLOCKED_ONLY
+        numbers = EVERY_ONE if self._is_container else PASSED_ON + BLOCKED_ONLY
         self._signal_fd = _check(lib.sandbox_signalfd(numbers, len(numbers)))
         if self._timeout_s is not None:
             self._timer_fd = _check(lib.sandbox_timerfd())
@@ -81,10 +82,11 @@ class Outside:
             self._pass_on(self._signal.signo, self._signal.code)
 
     def _pass_on(self, number: int, code: int) -> None:
-        if number in (SIGTTOU, SIGIO):
-            return
         if self._is_container:
-            self._to_init(number)
+            if number != SIGIO or code <= 0:
+                self._to_init(number)
+            return
+        if number in BLOCKED_ONLY:
             return
         if self._terminal is not None and number == SIGWINCH:
             self._terminal.resize()  # the pty tells its foreground group

@@ -50,7 +50,11 @@ def test_help_names_the_verbs() -> None:
 
 
 def test_version() -> None:
-    assert pysentry("--version").stdout.strip().endswith("0.1.0")
+    """As go-runc reads it: the prefix is literal."""
+    lines = pysentry("--version").stdout.splitlines()
+    assert lines[0].startswith("runc version 0.1.0")
+    assert any(line.startswith("commit: ") for line in lines)
+    assert "spec: 1.2.0" in lines
 
 
 def test_syscalls_filters() -> None:

@@ -1,0 +1,89 @@
+"""Processes of the host as others remember them: by pid and start time, so that a reused pid is never taken for them.
+
+Owns liveness (a zombie is dead) and signals that can't hit a stranger. A frozen or stopped process lives.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]
+import os
+import select
+
+SIGKILL = 9
+
+
+class HostProcess:
+    """One process. pid: on the host; start: field 22 of /proc/PID/stat, in clock ticks since boot."""
+
+    __slots__ = ("pid", "start")
+
+    def __init__(self, pid: int, start: int) -> None:
+        self.pid = pid
+        self.start = start
+
+    @property
+    def is_alive(self) -> bool:
+        return self.pid > 0 and start_time(self.pid) == self.start
+
+    def signal(self, number: int) -> bool:
+        """Sends a signal; False: the process is gone. Raises PermissionError."""
+        pidfd = self._open()
+        if pidfd < 0:
+            return False
+        try:
+            _signal.pidfd_send_signal(pidfd, number)
+        except ProcessLookupError:
+            return False
+        finally:
+            os.close(pidfd)
+        return True
+
+    def wait_dead(self, timeout_s: float) -> bool:
+        """Waits until the process is dead or a zombie."""
+        pidfd = self._open()
+        if pidfd < 0:
+            return True
+        try:
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            return bool(poll.poll(int(timeout_s * 1000)))
+        finally:
+            os.close(pidfd)
+
+    def _open(self) -> int:
+        """A pidfd, or -1. The start time is looked at after the pidfd was opened: the two are of one process."""
+        if self.pid <= 0:
+            return -1
+        try:
+            pidfd = os.pidfd_open(self.pid)
+        except OSError:
+            return -1
+        if start_time(self.pid) == self.start:
+            return pidfd
+        os.close(pidfd)
+        return -1
+
+
+def ourselves() -> HostProcess:
+    return remember(os.getpid())
+
+
+def remember(pid: int) -> HostProcess:
+    """A process that certainly exists: ourselves, or a child that was not waited for."""
+    return HostProcess(pid, start_time(pid) or 0)
+
+
+def start_time(pid: int) -> int | None:
+    """When the process started; None: there is none, or it is dead and nobody waited for it yet."""
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        line = os.read(fd, 4096)
+    except ProcessLookupError:
+        return None
+    finally:
+        os.close(fd)
+    fields = line[line.rindex(b")") + 2 :].split()  # a program's name may hold anything
+    return None if fields[0] in (b"Z", b"X", b"x") else int(fields[19])

@@ -1,0 +1,368 @@
+"""How a container comes to be and starts: `create` with its undo list, `start`. What ends one is in ending.py.
+
+`create` holds the lock of the id from the first moment; whatever it has made is written down before it could be left
+behind, so that `delete --force` finds it when `create` was killed.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]
+import _socket
+import os
+import time
+
+from pysentry.oci import client, console, ending, hooks, pidfile
+from pysentry.oci.errors import ContainerFailedError, HookError, NotRunningError, OciError, StartError
+from pysentry.oci.host_process import SIGKILL, ourselves, remember
+from pysentry.oci.state import CONFIG, CREATED, CREATING, RUNNING, STARTING, Record, check_id
+from pysentry.sandbox.messages import MessageError, encode, receive, send
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import NoReturn
+
+    from pysentry.oci.bundle import Bundle
+    from pysentry.oci.cgroups import Cgroup
+    from pysentry.oci.log import Log
+    from pysentry.oci.settings import Settings
+    from pysentry.oci.state import Directory, Store
+    from pysentry.sandbox.config import RunConfig
+
+ENDING_SIGNALS = (1, 2, 15)
+"""HUP, INT, TERM: `create` undoes what it did."""
+
+
+class Request:
+    """What `create` and `run` were asked for. is_detached: the caller will be the parent of the container.
+
+    console: set by create() where a container in the foreground has a terminal: our end of its console socket.
+    """
+
+    __slots__ = (
+        "bundle",
+        "console",
+        "console_socket",
+        "identity",
+        "is_detached",
+        "pid_file",
+        "pidfd_socket",
+        "preserve_fds",
+    )
+
+    def __init__(self, identity: str) -> None:
+        self.identity = identity
+        self.bundle = ""
+        self.console_socket = ""
+        self.pid_file = ""
+        self.pidfd_socket = ""
+        self.preserve_fds = 0
+        self.is_detached = True
+        self.console: _socket.socket | None = None
+
+
+class Undo:
+    """Steps that are taken back, last first, if the rest fails."""
+
+    def __init__(self) -> None:
+        self._steps: list[Callable[[], object]] = []
+
+    def push(self, step: Callable[[], object]) -> None:
+        self._steps.append(step)
+
+    def __enter__(self) -> Undo:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        while error is not None and self._steps:
+            try:
+                self._steps.pop()()
+            except (OSError, OciError):
+                pass  # the first failure is the one to tell; what is left can be deleted
+
+
+class Terminated(BaseException):
+    """One of ENDING_SIGNALS came."""
+
+
+def create(store: Store, request: Request, settings: Settings, log: Log) -> Record:
+    """Makes a container up to the moment before its program is executed.
+
+    Returns: its record; the sentry is a child of ours. Raises OciError: then nothing is left.
+    """
+    from pysentry.oci.bundle import open_bundle
+
+    check_id(request.identity)
+    bundle = open_bundle(request.bundle)
+    console.check(bundle.process.terminal, request.console_socket, request.is_detached)
+    request.pid_file = os.path.abspath(request.pid_file) if request.pid_file else ""
+    request.preserve_fds = _preserved(request.preserve_fds)
+    for number in ENDING_SIGNALS:
+        _signal.signal(number, _terminate)
+    directory = store.claim(request.identity)
+    record = _new_record(request.identity, bundle)
+    try:
+        with Undo() as undo:
+            undo.push(directory.remove)
+            directory.save(record)
+            config, cgroup = _prepare(directory, record, request, bundle, settings, undo, log)
+            boot = _boot(directory, record, config, cgroup, undo)
+            _converse(boot, record)
+            boot.close()
+            _announce(request, record, undo)
+            record.stored = CREATED
+            directory.save(record)
+    except HookError:
+        ending.run_poststop(record, log)
+        raise
+    finally:
+        directory.close()
+        for number in ENDING_SIGNALS:
+            _signal.signal(number, _signal.SIG_DFL)
+    return record
+
+
+def _announce(request: Request, record: Record, undo: Undo) -> None:
+    """To whoever waits for the pid."""
+    if request.pid_file:
+        pidfile.write(request.pid_file, record.sentry.pid)
+        undo.push(lambda: os.unlink(request.pid_file))
+    if request.pidfd_socket:
+        console.send_pidfd(request.pidfd_socket, record.sentry.pid)
+
+
+def _terminate(number: int, _frame: object) -> None:
+    raise Terminated(number)
+
+
+def _preserved(count: int) -> int:
+    """How many descriptors from 3 on go to the program: --preserve-fds and those of socket activation."""
+    listening = os.environ.get("LISTEN_FDS", "")
+    if listening.isascii() and listening.isdigit() and os.environ.get("LISTEN_PID", "") in ("", str(os.getpid())):
+        count += int(listening)
+    for fd in range(3, 3 + count):
+        try:
+            os.fstat(fd)
+        except OSError:
+            raise OciError(f"unable to stat preserved-fd {fd - 3} (of {count}): {fd}: bad file descriptor") from None
+    return count
+
+
+def _new_record(identity: str, bundle: Bundle) -> Record:
+    record = Record(identity, ourselves())
+    now = time.time_ns()
+    record.created = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1_000_000_000))
+    record.created += f".{now % 1_000_000_000:09}Z"
+    record.oci_version = bundle.spec.oci_version
+    record.bundle = bundle.path
+    record.rootfs = bundle.rootfs
+    record.annotations = dict(bundle.spec.annotations)
+    record.hooks = {
+        kind: [{name: getattr(hook, name) for name in hook.__slots__} for hook in listed]
+        for kind, listed in bundle.spec.hooks.items()
+        if listed
+    }
+    return record
+
+
+def _prepare(
+    directory: Directory,
+    record: Record,
+    request: Request,
+    bundle: Bundle,
+    settings: Settings,
+    undo: Undo,
+    log: Log,
+) -> tuple[RunConfig, Cgroup]:
+    """Everything that a sentry is given: its configuration, control socket, cgroup and console."""
+    from pysentry.oci import cgroups
+    from pysentry.oci.translate import run_config
+    from pysentry.sandbox.container import Container
+
+    settings, warnings = settings.with_annotations(record.annotations)
+    config, more = run_config(bundle, settings)
+    for warning in (*warnings, *more):
+        log.warn(warning)
+    try:
+        with open(os.path.join(bundle.path, CONFIG), "rb") as document:
+            directory.write(CONFIG, document.read())  # for `exec`, whatever happens to the bundle
+    except OSError as error:
+        raise OciError(f"unable to save the state: {error.strerror}") from None
+    container = Container(record.identity, -1, client.listen(directory).detach())
+    config.container = container
+    container.preserve_fds = request.preserve_fds
+    if config.process is not None and os.environ.get("LISTEN_FDS"):
+        config.process.env |= {"LISTEN_FDS": os.environ["LISTEN_FDS"], "LISTEN_PID": "1"}
+    if request.console_socket:
+        container.console_fd = console.connect(request.console_socket).detach()
+    elif bundle.process.terminal:
+        request.console, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        container.console_fd = theirs.detach()
+    linux = bundle.spec.linux
+    cgroup, more = cgroups.make(linux.cgroups_path, linux.resources, record.identity)
+    for warning in more:
+        log.warn(warning)
+    if cgroup.paths:
+        undo.push(cgroup.destroy)
+        undo.push(cgroup.kill)
+        record.cgroup = cgroup.to_document()
+        container.cgroup = cgroup.paths
+        directory.save(record)
+    return config, cgroup
+
+
+def _boot(directory: Directory, record: Record, config: RunConfig, cgroup: Cgroup, undo: Undo) -> _socket.socket:
+    """Forks the sentry. It goes on once it is written down; if we die before, it ends."""
+    container = config.container
+    assert container is not None
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+    container.boot_fd = theirs.fileno()
+    pid = os.fork()
+    if pid == 0:
+        directory.close()  # the lock
+        ours.close()
+        _become_sentry(theirs, config, cgroup)
+    theirs.close()
+    for fd in (container.control_fd, container.console_fd, config.netns_fd):
+        if fd >= 0:
+            os.close(fd)
+    undo.push(lambda: _end_child(record))
+    record.sentry = remember(pid)
+    directory.save(record)
+    try:
+        send(ours, {"go": True})
+    except OSError:
+        pass  # it died: the conversation finds out
+    return ours
+
+
+def _become_sentry(boot: _socket.socket, config: RunConfig, cgroup: Cgroup) -> NoReturn:
+    try:
+        for number in ENDING_SIGNALS:
+            _signal.signal(number, _signal.SIG_DFL)
+        os.setsid()
+        cgroup.join()  # by ourselves, with one thread: from outside it takes a grace period of the kernel
+        word, _ = receive(boot)
+        if word is not None:
+            os.chdir("/")
+            from pysentry.sandbox.launcher import launch_container
+
+            boot.detach()
+            launch_container(config)
+    except OciError as error:
+        _tell_failure(config, str(error))
+    except BaseException as error:
+        _tell_failure(config, f"internal error: {error!r}")
+    finally:
+        os._exit(125)
+
+
+def _tell_failure(config: RunConfig, message: str) -> None:
+    assert config.container is not None
+    try:
+        boot = _socket.socket(fileno=config.container.boot_fd)
+        send(boot, {"stage": "failed", "error": message, "status": 125})
+    except OSError:
+        pass
+
+
+def _end_child(record: Record) -> None:
+    """SIGKILL, and waits: nobody else will."""
+    record.sentry.signal(SIGKILL)
+    try:
+        os.waitpid(record.sentry.pid, 0)
+    except ChildProcessError:
+        pass
+
+
+def _converse(boot: _socket.socket, record: Record) -> None:
+    """Until the sentry is ready. Raises ContainerFailedError, HookError."""
+    while True:
+        try:
+            message, descriptors = receive(boot)
+        except (OSError, MessageError) as error:
+            raise ContainerFailedError(f"cannot talk to the sandbox: {error}") from None
+        for fd in descriptors:
+            os.close(fd)
+        if message is None:
+            raise ContainerFailedError(f"the sandbox ended before it was ready ({_how_it_ended(record)})")
+        stage = message.get("stage")
+        if stage == "ready":
+            return
+        if stage == "failed":
+            raise ContainerFailedError(str(message.get("error")))
+        if stage == "namespaces":
+            _run_creation_hooks(record)
+            try:
+                send(boot, {"go": True})
+            except OSError:
+                continue  # the next message says why
+
+
+def _how_it_ended(record: Record) -> str:
+    if not record.sentry.wait_dead(client.PATIENCE_S):
+        return "it closed its socket"
+    _, status = os.waitpid(record.sentry.pid, 0)
+    return f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit status {os.WEXITSTATUS(status)}"
+
+
+def _run_creation_hooks(record: Record) -> None:
+    state = encode(record.for_hooks(CREATING))
+    pid = record.sentry.pid
+    for kind, inside_pid in ((hooks.PRESTART, 0), (hooks.CREATE_RUNTIME, 0), (hooks.CREATE_CONTAINER, pid)):
+        hooks.run_hooks(kind, record.hooks_of(kind), state, record.bundle, inside_pid)
+
+
+def start(store: Store, identity: str, log: Log) -> None:
+    """Lets a created container's program run.
+
+    Raises:
+        StartError: it is in another state. ContainerFailedError: the program cannot be executed. HookError.
+    """
+    with store.look(identity) as directory:  # `create` may hold the lock for long
+        status = ending.status_of(directory, directory.load())
+        if status == CREATING:
+            raise StartError(status)
+    with store.locked(identity) as directory:
+        record = directory.load()
+        status = ending.status_of(directory, record)
+        if status != CREATED:
+            raise StartError(status)
+        _run_start_hooks(directory, record)
+        record.stored = STARTING
+        directory.save(record)
+        try:
+            client.start(directory)
+        except ContainerFailedError:
+            record.stored = CREATED
+            directory.save(record)
+            raise
+        except NotRunningError:
+            raise StartError("stopped") from None
+        record.stored = RUNNING
+        directory.save(record)
+    try:
+        hooks.run_hooks(
+            hooks.POSTSTART, record.hooks_of(hooks.POSTSTART), encode(record.for_hooks(RUNNING)), record.bundle
+        )
+    except HookError:
+        ending.end(record, log)
+        raise
+
+
+def _run_start_hooks(directory: Directory, record: Record) -> None:
+    """startContainer hooks are programs of the container's own files: they run in the sandbox, as its root."""
+    listed = record.hooks_of(hooks.START_CONTAINER)
+    if not listed:
+        return
+    from pysentry.oci.executing import run_inside
+
+    state = encode(record.for_hooks(CREATED)).encode("ascii")
+    for index, hook in enumerate(listed):
+        problem = run_inside(directory, hook, state)
+        if problem:
+            record.sentry.signal(SIGKILL)
+            raise HookError(hooks.START_CONTAINER, index, problem)
