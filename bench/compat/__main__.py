@@ -22,6 +22,7 @@ from bench.compat.schedule import run_all
 from bench.compat.sources import SOURCES, SourceMissing, Wanted, enumerate_cases
 
 USAGE_ERROR = 2
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.results.unlink(missing_ok=True)
     with Journal(options.results) as journal:
         if not options.report_only:
-            run(cases, runtimes, journal, block_list, options)
+            try:
+                run(cases, runtimes, journal, block_list, options)
+            except KeyboardInterrupt:
+                print("stopped; the same command goes on from here", file=sys.stderr)
+                return INTERRUPTED
         return report(cases, runtimes, journal, block_list, options)
 
 
@@ -78,19 +83,14 @@ def run(
             "runtimes": {runtime.name: runtime.version for runtime in runtimes},
         }
     )
-    with progress(cases, runtimes, journal.results, is_shown=not options.no_progress) as show:
-        for result in run_all(
-            cases,
-            runtimes,
-            journal.results,
-            options.jobs,
-            options.limit,
-            options.even_if_native_fails,
-            block_list.left_out,
-        ):
-            journal.add(result)
-            show(result)
-    remove_dead_places()
+    settings = (options.jobs, options.limit, options.even_if_native_fails, block_list.left_out)
+    try:
+        with progress(cases, runtimes, journal.results, is_shown=not options.no_progress) as show:
+            for result in run_all(cases, runtimes, journal.results, *settings):
+                journal.add(result)
+                show(result)
+    finally:
+        remove_dead_places()
 
 
 def report(
