@@ -63,7 +63,7 @@ static int64_t change_mode(struct task *t, struct dentry *d, uint32_t mode)
         return -EOPNOTSUPP;
     if (!is_owner(t->cred, i))
         return -EPERM;
-    if ((mode & S_ISGID) && !S_ISDIR(i->mode) && !cred_in_group(t->cred, i->gid) && !cred_has_cap(t->cred, CAP_BIT_FSETID))
+    if ((mode & S_ISGID) && !cred_in_group(t->cred, i->gid) && !cred_has_cap(t->cred, CAP_BIT_FSETID))
         mode &= ~(uint32_t)S_ISGID;
     i->mode = (i->mode & S_IFMT) | (mode & 07777);
     attributes_changed(d);

@@ -237,6 +237,8 @@ static int begin(struct transfer *x, bool is_write)
     struct description *d = fd_get(x->task, x->fd);
     if (!d)
         return -EBADF;
+    if (x->offset != NO_OFFSET && (d->kind == DESC_PIPE || d->kind == DESC_SOCKET)) /* wins over how it was opened */
+        return -ESPIPE;
     if (is_write ? !can_write(d) : !can_read(d))
         return -EBADF;
     x->desc = d;
@@ -253,7 +255,7 @@ static int begin(struct transfer *x, bool is_write)
     if (is_watched(d))
         return SENTRY_PUNT;
     if (x->offset != NO_OFFSET && is_stream(d))
-        return d->kind == DESC_PIPE || d->kind == DESC_SOCKET ? -ESPIPE : SENTRY_PUNT;
+        return SENTRY_PUNT;
     if (d->flags & DESC_LOWER)
         desc_follow_copy_up(d);
     return 0;

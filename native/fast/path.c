@@ -64,6 +64,7 @@ int64_t realtime_ns(void)
 struct inode *new_upper_inode(struct task *t, const struct dentry *dir, uint32_t mode)
 {
     struct superblock *sb = dir->sb;
+    uint32_t asked = mode; /* set-group-id is judged before the umask: mode_strip_sgid() */
     mode &= ~(t->fs->umask & 0777);
     struct inode *i = inode_new(sb, mode);
     i->uid = t->cred->fsuid;
@@ -72,7 +73,7 @@ struct inode *new_upper_inode(struct task *t, const struct dentry *dir, uint32_t
         i->gid = dir->inode->gid;
         if (S_ISDIR(mode))
             i->mode |= S_ISGID;
-        else if ((mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && !cred_in_group(t->cred, i->gid) &&
+        else if ((asked & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && !cred_in_group(t->cred, i->gid) &&
                  !cred_has_cap(t->cred, CAP_BIT_FSETID))
             i->mode &= ~(uint32_t)S_ISGID;
     }

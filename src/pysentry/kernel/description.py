@@ -256,6 +256,10 @@ class Description:
         except OSError as error:
             raise from_oserror(error) from None
 
+    def info(self) -> bytes:
+        """What /proc/PID/fdinfo says of this kind beyond what all have: proc_pid_fdinfo(5)."""
+        return b""
+
     async def ioctl(self, task: Task, fd: int, request: int, argument: int) -> int:
         """What syscalls/ioctl does not answer for every kind. ENOTTY: not for this one."""
         raise ENOTTY(f"ioctl {request:#x}")

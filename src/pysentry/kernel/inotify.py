@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 from struct import Struct
 
-from pysentry.abi.errno import EAGAIN, EEXIST, EINVAL, host_errors
+from pysentry.abi.errno import EAGAIN, EEXIST, EINVAL, EMFILE, ENOSPC, host_errors
 from pysentry.kernel.description import KINDS, O_NONBLOCK, POLLIN, Description, new_description
+from pysentry.kernel.sysctl import INOTIFY_MAX_INSTANCES, INOTIFY_MAX_QUEUED, INOTIFY_MAX_WATCHES, values
 from pysentry.kernel.wait import wait_ready
 from pysentry.platform.native import lib
 from pysentry.vfs import notify
@@ -27,11 +28,11 @@ IN_ALL_EVENTS = 0xFFF
 IN_UNMOUNT, IN_Q_OVERFLOW, IN_IGNORED = 0x2000, 0x4000, 0x8000
 IN_MASK_CREATE, IN_MASK_ADD, IN_ONESHOT = 0x10000000, 0x20000000, 0x80000000
 _EVENT = Struct("=iIII")  # wd, mask, cookie, len
-_MAX_QUEUED = 16384  # /proc/sys/fs/inotify/max_queued_events
 _FIONREAD = 0x541B
 _INT32 = Struct("=i")
 
 _watchers: dict[int, list[Watch]] = {}  # by inode id
+_instances = 0
 
 
 class Watch:
@@ -58,6 +59,10 @@ class Inotify(Description):
     @staticmethod
     def create(status: int) -> Inotify:
         """inotify_init1(2); `status`: O_NONBLOCK or 0."""
+        global _instances
+        if _instances >= values[INOTIFY_MAX_INSTANCES]:
+            raise EMFILE("max_user_instances")
+        _instances += 1
         with host_errors():
             host_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         made = new_description(lib.DESC_INOTIFY, host_fd, os.O_RDONLY | status & O_NONBLOCK, Inotify)
@@ -73,6 +78,8 @@ class Inotify(Description):
                     raise EEXIST("watched already")
                 watch.mask = watch.mask | mask if mask & IN_MASK_ADD else mask
                 return watch.wd
+        if sum(map(len, _watchers.values())) >= values[INOTIFY_MAX_WATCHES]:
+            raise ENOSPC("max_user_watches")
         self.last_wd += 1
         watch = Watch(self, self.last_wd, dentry, mask)
         lib.dentry_ref(dentry)
@@ -108,7 +115,7 @@ class Inotify(Description):
         event = _EVENT.pack(wd, mask, cookie, len(padded)) + padded
         if self.queue and self.queue[-1] == event:
             return
-        if len(self.queue) >= _MAX_QUEUED:
+        if len(self.queue) >= values[INOTIFY_MAX_QUEUED]:
             event = _EVENT.pack(-1, IN_Q_OVERFLOW, 0, 0)
             if self.queue[-1] == event:
                 return
@@ -147,10 +154,25 @@ class Inotify(Description):
             return 0
         return await super().ioctl(task, fd, request, argument)
 
+    def info(self) -> bytes:
+        return b"".join(
+            b"inotify wd:%x ino:%x sdev:%x mask:%x ignored_mask:0 fhandle-bytes:8 fhandle-type:1 f_handle:%s\n"
+            % (
+                watch.wd,
+                watch.dentry.inode.ino,
+                watch.dentry.inode.dev,
+                watch.mask,
+                watch.dentry.inode.id.to_bytes(8, "little").hex().encode(),
+            )
+            for watch in self.watches.values()
+        )
+
     def closed(self) -> None:
         for watch in self.watches.values():
             self._forget(watch)
         self.watches.clear()
+        global _instances
+        _instances -= 1
 
 
 KINDS[lib.DESC_INOTIFY] = Inotify

@@ -12,8 +12,8 @@ from __future__ import annotations
 import fcntl
 import os
 
-from pysentry.abi.errno import ENXIO, EPERM, from_oserror, host_errors
-from pysentry.kernel import host
+from pysentry.abi.errno import EINVAL, ENXIO, EPERM, from_oserror, host_errors
+from pysentry.kernel import host, sysctl
 from pysentry.kernel.description import KINDS, O_ACCMODE, O_NONBLOCK, Description, adopt, new_description
 from pysentry.kernel.wait import WaitQueue, wait_event
 from pysentry.platform.native import lib
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 F_SETPIPE_SZ, F_GETPIPE_SZ = 1031, 1032
 FIONREAD = 0x541B
-MAX_PIPE_SIZE = 1 << 20  # /proc/sys/fs/pipe-max-size
 
 
 class Pipe(Description):
@@ -48,7 +47,9 @@ class Pipe(Description):
 
     def set_size(self, task: Task, size: int) -> int:
         """F_SETPIPE_SZ: the new capacity in bytes. EPERM above the limit, EBUSY below what is in it."""
-        if size > MAX_PIPE_SIZE and not task.cred.cap_effective & 1 << 24:  # CAP_SYS_RESOURCE
+        if size > 1 << 31:
+            raise EINVAL("F_SETPIPE_SZ")
+        if size > sysctl.values[sysctl.PIPE_MAX_SIZE] and not task.cred.cap_effective & 1 << 24:  # CAP_SYS_RESOURCE
             raise EPERM("pipe-max-size")
         with host_errors():
             return fcntl.fcntl(self.c.host_fd, F_SETPIPE_SZ, size)

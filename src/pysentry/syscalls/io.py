@@ -40,6 +40,12 @@ def _writer(task: Task, fd: int) -> Description:
     return description_of(task.fd_table.get_io(fd, writing=True))
 
 
+def _seekable(task: Task, fd: int) -> None:
+    """ESPIPE wins over how the descriptor was opened: FMODE_PREAD and FMODE_PWRITE come first in fs/read_write.c."""
+    if task.fd_table.get(fd).kind in (lib.DESC_PIPE, lib.DESC_SOCKET):
+        raise ESPIPE("no position")
+
+
 def _one(address: UserAddr, size: int) -> list[tuple[int, int]]:
     """A plain buffer as vectors. EFAULT where it cannot be user memory: access_ok comes before the file is asked."""
     if address + size > _TASK_SIZE:
@@ -92,12 +98,14 @@ async def writev(task: Task, fd: int, iov: UserAddr, iovcnt: int) -> int:
 @syscall
 async def pread64(task: Task, fd: int, buf: UserAddr, count: int, offset: int) -> int:
     at = _position(offset)  # before the descriptor: fs/read_write.c
+    _seekable(task, fd)
     return await _reader(task, fd).read(task, _one(buf, count), at)
 
 
 @syscall
 async def pwrite64(task: Task, fd: int, buf: UserAddr, count: int, offset: int) -> int:
     at = _position(offset)
+    _seekable(task, fd)
     return await _writer(task, fd).write(task, _one(buf, count), at)
 
 
@@ -105,18 +113,22 @@ async def pwrite64(task: Task, fd: int, buf: UserAddr, count: int, offset: int) 
 async def preadv(task: Task, fd: int, iov: UserAddr, iovcnt: int, pos_l: int, pos_h: int) -> int:
     """`pos_h` is 0 on 64 bits: the low word holds all of the offset."""
     at = _position(pos_l)
+    _seekable(task, fd)
     return await _reader(task, fd).read(task, _vectors(task, iov, iovcnt), at)
 
 
 @syscall
 async def pwritev(task: Task, fd: int, iov: UserAddr, iovcnt: int, pos_l: int, pos_h: int) -> int:
     at = _position(pos_l)
+    _seekable(task, fd)
     return await _writer(task, fd).write(task, _vectors(task, iov, iovcnt), at)
 
 
 @syscall
 async def preadv2(task: Task, fd: int, iov: UserAddr, iovcnt: int, pos_l: int, pos_h: int, flags: int) -> int:
     at = None if pos_l == -1 else _position(pos_l)
+    if at is not None:
+        _seekable(task, fd)
     description = _reader(task, fd)
     vectors = _vectors(task, iov, iovcnt)
     if flags & ~_RWF_READ:
@@ -127,6 +139,8 @@ async def preadv2(task: Task, fd: int, iov: UserAddr, iovcnt: int, pos_l: int, p
 @syscall
 async def pwritev2(task: Task, fd: int, iov: UserAddr, iovcnt: int, pos_l: int, pos_h: int, flags: int) -> int:
     at = None if pos_l == -1 else _position(pos_l)
+    if at is not None:
+        _seekable(task, fd)
     description = _writer(task, fd)
     vectors = _vectors(task, iov, iovcnt)
     if flags & ~_RWF_WRITE:

@@ -63,6 +63,10 @@ def _check(task: Task, dentry: CDentry, name: bytes, mask: int) -> None:
     is_writing = mask == MAY_WRITE
     if is_writing:
         check_writable(dentry.sb)
+    if name.startswith(b"security.") and name != b"security.capability":
+        if is_writing and not is_capable(task.cred, CAP_SYS_ADMIN):  # cap_inode_setxattr()
+            raise EPERM("security")
+        return
     if name.startswith(b"trusted."):
         if not is_capable(task.cred, CAP_SYS_ADMIN):
             raise EPERM("trusted") if is_writing else ENODATA("trusted")

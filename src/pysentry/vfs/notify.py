@@ -57,7 +57,8 @@ def on_file(dentry: CDentry, event: int) -> None:
 def on_inode(inode: CInode, event: int) -> None:
     """Something happened to a file itself that its directory is not told of (IN_DELETE_SELF, IN_MOVE_SELF)."""
     if inode.flags & lib.INODE_WATCHED and listener is not None:
-        listener(inode, event | (IN_ISDIR if is_directory(inode.mode) else 0), b"", 0)
+        says_type = is_directory(inode.mode) and not event & (IN_DELETE_SELF | IN_MOVE_SELF)
+        listener(inode, event | (IN_ISDIR if says_type else 0), b"", 0)
 
 
 def on_unmount(sb: CSuperblock) -> None:

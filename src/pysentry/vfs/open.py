@@ -184,8 +184,7 @@ def _create(task: Task, walk: Walk, flags: int, mode: int) -> CDescription:
         raise ENOENT("directory was removed")
     check_writable(parent.sb)
     check_may_create(task.c.cred, parent)
-    wanted = S_IFREG | (mode & 0o7777 & ~task.c.fs.umask)
-    owner = new_owner(task.c.cred, parent.inode, wanted)
+    owner = new_owner(task.c.cred, parent.inode, S_IFREG | mode & 0o7777, task.c.fs.umask)
     file_system = filesystem_of(parent.sb)
     made, description = file_system.create_and_open(task, parent, walk.name, *owner, shown_flags(flags))
     notify.on_entry(parent, walk.name, notify.IN_CREATE, False)
@@ -199,7 +198,7 @@ def _open_tmpfile(task: Task, dirfd: int, path: bytes, flags: int, mode: int) ->
         raise ENOTDIR("O_TMPFILE")
     check_writable(directory.sb)
     check_permission(task.c.cred, directory.inode, MAY_WRITE | MAY_EXEC)
-    owner = new_owner(task.c.cred, directory.inode, S_IFREG | (mode & 0o7777 & ~task.c.fs.umask))
+    owner = new_owner(task.c.cred, directory.inode, S_IFREG | mode & 0o7777, task.c.fs.umask)
     file_system = filesystem_of(directory.sb)
     made = file_system.tmpfile(directory, *owner)
     try:

@@ -84,14 +84,17 @@ def check_may_link(cred: CCredentials, inode: CInode) -> None:
         raise EPERM("protected_hardlinks")
 
 
-def new_owner(cred: CCredentials, directory: CInode, mode: int) -> tuple[int, int, int]:
-    """(mode, uid, gid) of something made in a directory; `mode` with its type: inode_init_owner()."""
+def new_owner(cred: CCredentials, directory: CInode, asked: int, umask: int = 0) -> tuple[int, int, int]:
+    """(mode, uid, gid) of something made in a directory; `asked` with its type: inode_init_owner().
+
+    Set-group-id is judged before the umask: mode_strip_sgid()."""
     gid = cred.fsgid
+    mode = asked & ~umask
     if directory.mode & S_ISGID:
         gid = directory.gid
         if mode & S_IFMT == S_IFDIR:
             mode |= S_ISGID
-        elif mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP and not _may_keep_group_id(cred, gid):
+        elif asked & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP and not _may_keep_group_id(cred, gid):
             mode &= ~S_ISGID
     return mode, cred.fsuid, gid
 

@@ -1,4 +1,4 @@
-"""Extended attributes in memory: what a tree file system keeps about its files: user.*, trusted.*, security.capability.
+"""Extended attributes in memory: what a tree file system keeps about its files: user.*, trusted.*, security.*.
 
 A lower file's attributes are shown as long as none is changed; from then on all of them are kept here.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from time import time_ns
 
-from pysentry.abi.errno import EEXIST, ENODATA, ENOSPC, EOPNOTSUPP
+from pysentry.abi.errno import EEXIST, EINVAL, ENODATA, ENOSPC, EOPNOTSUPP
 from pysentry.abi.stat import XATTR_CREATE, XATTR_REPLACE
 from pysentry.vfs.dentry import attach_to_inode, attachment
 from pysentry.vfs.filesystem import FileSystem
@@ -75,6 +75,8 @@ class MemoryXattrs(FileSystem):
 
 
 def _check_name(name: bytes) -> None:
-    """EOPNOTSUPP for what is not kept here: ACLs, security labels."""
-    if not name.startswith((b"user.", b"trusted.")) and name != b"security.capability":
+    """EOPNOTSUPP for what is not kept here: ACLs."""
+    if not name.startswith((b"user.", b"trusted.", b"security.")):
         raise EOPNOTSUPP(repr(name))
+    if name in (b"user.", b"trusted.", b"security."):
+        raise EINVAL("no name after the namespace")

@@ -7,7 +7,6 @@ import os
 from pysentry.abi.errno import ENOENT, ESRCH
 from pysentry.abi.stat import S_IFLNK, S_IFREG
 from pysentry.kernel.description import description_of
-from pysentry.kernel.pidfd import Pidfd
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs.dentry import path_of
 from pysentry.vfs.filesystems.generated import Directory, Node
@@ -148,8 +147,7 @@ def fd_info(subject: Subject, fd: int) -> bytes:
     flags = c.open_flags | (O_CLOEXEC if slot.cloexec else 0)
     mount = c.dentry.sb.id if c.dentry != ffi.NULL else 15
     lines = b"pos:\t%d\nflags:\t0%o\nmnt_id:\t%d\nino:\t%d\n" % (_position(c), flags, mount, _inode_number(c))
-    described = description_of(c)
-    return lines + described.info() if isinstance(described, Pidfd) else lines
+    return lines + description_of(c).info()
 
 
 def _inode_number(c: CDescription) -> int:

@@ -9,8 +9,9 @@ import os
 from pysentry.abi.capability import CAP_LAST_CAP, CAP_SYS_ADMIN
 from pysentry.abi.errno import EINVAL, EPERM
 from pysentry.kernel.ipc import limits
+from pysentry.kernel import sysctl
 from pysentry.kernel.uts import NAME_MAX, uts
-from pysentry.vfs.filesystems.generated import Directory, File, Node
+from pysentry.vfs.filesystems.generated import Directory, File, Node, constant
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,18 +19,18 @@ if TYPE_CHECKING:
 
     from pysentry.kernel.task import Task
 
+_INT_MAX = (1 << 31) - 1
 # name: value. A name with "=" in front may be written (a number, kept); others are read only.
 _VALUES: dict[str, str] = {
     "kernel/ostype": "Linux",
-    "kernel/pid_max": "4194304",
-    "kernel/threads-max": "127420",
+    "=kernel/pid_max": "4194304",
+    "=kernel/threads-max": "127420",
     "kernel/cap_last_cap": str(CAP_LAST_CAP),
     "kernel/ngroups_max": "65536",
     "kernel/overflowuid": "65534",
     "kernel/overflowgid": "65534",
-    "kernel/core_pattern": "core",
     "=kernel/core_uses_pid": "0",
-    "kernel/core_pipe_limit": "0",
+    "=kernel/core_pipe_limit": "0",
     "kernel/tainted": "0",
     "=kernel/randomize_va_space": "2",
     "kernel/dmesg_restrict": "1",
@@ -40,12 +41,12 @@ _VALUES: dict[str, str] = {
     "=kernel/panic": "0",
     "=kernel/panic_on_oops": "0",
     "=kernel/sysrq": "0",
-    "kernel/printk": "4\t4\t1\t7",
+    "=kernel/printk": "4\t4\t1\t7",
     "kernel/yama/ptrace_scope": "2",
     "kernel/seccomp/actions_avail": "kill_process kill_thread trap errno user_notif trace log allow",
-    "kernel/sched_autogroup_enabled": "0",
-    "kernel/sched_rt_period_us": "1000000",
-    "kernel/sched_rt_runtime_us": "950000",
+    "=kernel/sched_autogroup_enabled": "0",
+    "=kernel/sched_rt_period_us": "1000000",
+    "=kernel/sched_rt_runtime_us": "950000",
     "kernel/sched_child_runs_first": "0",
     "kernel/keys/maxkeys": "200",
     "kernel/keys/maxbytes": "20000",
@@ -67,23 +68,19 @@ _VALUES: dict[str, str] = {
     "vm/unprivileged_userfaultfd": "0",
     "vm/mmap_rnd_bits": "28",
     "vm/zone_reclaim_mode": "0",
-    "fs/nr_open": "1048576",
-    "=fs/pipe-max-size": "1048576",
+    "=fs/nr_open": "1048576",
     "fs/pipe-user-pages-soft": "16384",
     "fs/pipe-user-pages-hard": "0",
     "=fs/aio-max-nr": "65536",
     "fs/aio-nr": "0",
-    "=fs/inotify/max_user_watches": "65536",
-    "=fs/inotify/max_user_instances": "128",
-    "=fs/inotify/max_queued_events": "16384",
     "=fs/file-max": "9223372036854775807",
     "fs/protected_hardlinks": "1",
     "fs/protected_symlinks": "0",
     "fs/protected_fifos": "0",
     "fs/protected_regular": "0",
-    "fs/suid_dumpable": "0",
-    "fs/leases-enable": "0",
-    "fs/lease-break-time": "45",
+    "=fs/suid_dumpable": "0",
+    "=fs/leases-enable": "0",
+    "=fs/lease-break-time": "45",
     "fs/overflowuid": "65534",
     "fs/overflowgid": "65534",
     "fs/mqueue/msg_default": "10",
@@ -128,6 +125,43 @@ _VALUES: dict[str, str] = {
 }
 
 
+class LiveSetting:
+    """A number that takes effect (kernel/sysctl)."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def content(self) -> bytes:
+        return b"%d\n" % sysctl.values[self.name]
+
+    def store(self, task: Task, data: bytes) -> None:
+        if task.cred.euid != 0:
+            raise EPERM("root only")
+        text = data.strip()
+        if not text.isdigit() or int(text) > _INT_MAX:
+            raise EINVAL("a number")
+        sysctl.values[self.name] = int(text)
+
+
+class Text:
+    """A line that is kept and shown."""
+
+    __slots__ = ("limit", "text")
+
+    def __init__(self, text: bytes, limit: int) -> None:
+        self.text, self.limit = text, limit
+
+    def content(self) -> bytes:
+        return self.text + b"\n"
+
+    def store(self, task: Task, data: bytes) -> None:
+        if task.cred.euid != 0:
+            raise EPERM("root only")
+        self.text = data.split(b"\n")[0][: self.limit]
+
+
 class Setting:
     """A value that may be written: numbers only, as many as there were."""
 
@@ -167,6 +201,12 @@ class IpcLimit:
             raise EINVAL("numbers")
         for index, word in enumerate(words):
             self.values[index] = min(int(word), (1 << 64) - 1)
+
+
+def _drop_caches(task: Task, data: bytes) -> None:
+    """The caches are the host's, which drops them when it needs to; only the value is judged."""
+    if data.strip() not in (b"1", b"2", b"3", b"4"):
+        raise EINVAL("1 to 4")
 
 
 _BOOT_ID = os.urandom(16)
@@ -213,6 +253,12 @@ def make_sys_directory() -> Directory:
     for name, values in limits.items():
         limit = IpcLimit(values)
         files[f"kernel/{name}"] = File(limit.content, 0o644, limit.store)
+    core_pattern = Text(b"core", 127)  # cores are never written: RLIMIT_CORE is 0 on the host
+    files["kernel/core_pattern"] = File(core_pattern.content, 0o644, core_pattern.store)
+    files["vm/drop_caches"] = File(constant(b"0\n"), 0o200, _drop_caches)
+    for name in sysctl.values:
+        live = LiveSetting(name)
+        files[name] = File(live.content, 0o644, live.store)
     for name, value in _VALUES.items():
         setting = Setting(value)
         if name.startswith("="):

@@ -1,0 +1,15 @@
+"""Settings of /proc/sys that take effect: their values now. What is there to read and write is proc_sys.py's."""
+
+from __future__ import annotations
+
+PIPE_MAX_SIZE = "fs/pipe-max-size"
+INOTIFY_MAX_QUEUED = "fs/inotify/max_queued_events"
+INOTIFY_MAX_WATCHES = "fs/inotify/max_user_watches"
+INOTIFY_MAX_INSTANCES = "fs/inotify/max_user_instances"
+
+values: dict[str, int] = {
+    PIPE_MAX_SIZE: 1 << 20,
+    INOTIFY_MAX_QUEUED: 16384,
+    INOTIFY_MAX_WATCHES: 65536,
+    INOTIFY_MAX_INSTANCES: 128,
+}
