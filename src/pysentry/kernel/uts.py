@@ -9,6 +9,7 @@ import os
 
 FIELD_BYTES = 65  # __NEW_UTS_LEN + 1
 NAME_MAX = 64
+UNAME26, PER_LINUX32, PER_MASK = 0x20000, 8, 0xFF
 _OLDEST = (6, 1)
 _OLDEST_RELEASE = "6.1.0"
 
@@ -16,7 +17,7 @@ _OLDEST_RELEASE = "6.1.0"
 class Uts:
     """The names, as bytes without NUL."""
 
-    __slots__ = ("domainname", "machine", "nodename", "release", "sysname", "version")
+    __slots__ = ("domainname", "is_persona_used", "machine", "nodename", "release", "sysname", "version")
 
     def __init__(self) -> None:
         host = os.uname()
@@ -26,11 +27,20 @@ class Uts:
         self.version = os.fsencode(host.version)
         self.machine = b"x86_64"
         self.domainname = b"(none)"
+        self.is_persona_used = False  # some task had personality(2) change something
 
-    def pack(self) -> bytes:
-        """struct new_utsname."""
-        fields = (self.sysname, self.nodename, self.release, self.version, self.machine, self.domainname)
+    def pack(self, persona: int = 0) -> bytes:
+        """struct new_utsname, for a task with this personality."""
+        release = _release_2_6(self.release) if persona & UNAME26 else self.release
+        machine = b"i686" if persona & PER_MASK == PER_LINUX32 else self.machine
+        fields = (self.sysname, self.nodename, release, self.version, machine, self.domainname)
         return b"".join(field[:NAME_MAX].ljust(FIELD_BYTES, b"\0") for field in fields)
+
+
+def _release_2_6(release: bytes) -> bytes:
+    """6.18.3-x is 2.6.78-x: override_release() in Linux kernel/sys.c."""
+    numbers = release[: len(release) - len(release.lstrip(b"0123456789."))].split(b".")
+    return b"2.6.%d%s" % (int(numbers[1]) + 60, release.lstrip(b"0123456789."))
 
 
 def _is_recent(release: str) -> bool:

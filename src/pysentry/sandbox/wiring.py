@@ -23,6 +23,7 @@ FAMILIES = (
     "eventfd",
     "fcntl",
     "flock",
+    "handle",
     "inotify",
     "identity",
     "io",

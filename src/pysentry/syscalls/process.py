@@ -1,4 +1,5 @@
-"""Processes: clone flags that no filter lets through, pidfds, unshare(2), personality(2); prctl.py belongs here too.
+"""Processes: clone flags that no filter lets through, pidfds, unshare(2), personality(2); prctl.py and other_tasks.py
+belong here too.
 
 Forks and exits are the host's."""
 
@@ -9,9 +10,10 @@ from struct import Struct
 from pysentry.abi.errno import EAGAIN, ECHILD, EINVAL, EPERM
 from pysentry.abi.syscall_nr import NR_CLONE, NR_WAITID
 from pysentry.kernel.pidfd import Pidfd, pidfd_of, take_descriptor
+from pysentry.kernel.uts import uts
 from pysentry.kernel.wait import host_call
 from pysentry.platform.native import ffi, lib
-from pysentry.syscalls import prctl  # noqa: F401 - of this family; registers itself
+from pysentry.syscalls import other_tasks, prctl  # noqa: F401 - of this family; they register themselves
 from pysentry.syscalls.registry import CONTINUE, syscall
 from pysentry.vfs.mounting import unshare_mounts
 
@@ -133,7 +135,7 @@ def _own_fs_context(task: Task) -> None:
 
 @syscall
 def personality(task: Task, persona: int) -> int:
-    """PER_LINUX with or without ADDR_NO_RANDOMIZE, which exec hands on; the query."""
-    if persona not in (0, _ADDR_NO_RANDOMIZE, _QUERY_PERSONALITY):
-        raise EINVAL("persona")
+    """The host keeps it, hands it on and honours what is about memory; uname(2) asks for the rest."""
+    if persona != _QUERY_PERSONALITY and persona & ~_ADDR_NO_RANDOMIZE:
+        uts.is_persona_used = True
     return CONTINUE

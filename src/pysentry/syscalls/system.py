@@ -6,10 +6,12 @@ from struct import Struct
 
 from pysentry.abi.capability import CAP_SYS_ADMIN
 from pysentry.abi.errno import EINVAL, EPERM, check
+from pysentry.kernel.proc_status import read_host_path
 from pysentry.kernel.task import all_tasks
 from pysentry.kernel.uts import NAME_MAX, uts
 from pysentry.platform.native import ffi, lib
 from pysentry.syscalls.registry import syscall
+from pysentry.vfs.filesystems.proc_system import FILE_SYSTEMS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,8 +26,27 @@ _UINT16 = Struct("=H")
 
 @syscall
 def uname(task: Task, name: UserAddr) -> int:
-    task.memory.write(name, uts.pack())
+    persona = int(read_host_path(f"{task.tid}/personality"), 16) if uts.is_persona_used else 0
+    task.memory.write(name, uts.pack(persona))
     return 0
+
+
+@syscall
+def sysfs(task: Task, option: int, arg1: int, arg2: int) -> int:
+    """The list of /proc/filesystems by number and by name."""
+    if option == 1:
+        name = task.memory.read_cstr(arg1).decode("latin-1")
+        if name not in FILE_SYSTEMS:
+            raise EINVAL("no such file system")
+        return FILE_SYSTEMS.index(name)
+    if option == 2:
+        if arg1 >= len(FILE_SYSTEMS):
+            raise EINVAL("index")
+        task.memory.write(arg2, FILE_SYSTEMS[arg1].encode() + b"\0")
+        return 0
+    if option == 3:
+        return len(FILE_SYSTEMS)
+    raise EINVAL("option")
 
 
 @syscall

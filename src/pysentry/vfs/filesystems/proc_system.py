@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pysentry.kernel.task import Task
 
-_FILE_SYSTEMS = ("sysfs", "tmpfs", "proc", "devtmpfs", "devpts", "mqueue", "cgroup2", "overlay")
+FILE_SYSTEMS = ("sysfs", "tmpfs", "proc", "devtmpfs", "devpts", "mqueue", "cgroup2", "overlay", "ramfs")
 _STAT_LINES = (b"cpu", b"ctxt", b"btime", b"softirq")
 
 
@@ -93,7 +93,7 @@ def make_system_entries() -> dict[bytes, Node]:
         b"config.gz": File(config_gz),
         b"sysvipc": Directory({b"msg": File(msg.listing), b"sem": File(sem.listing), b"shm": File(shm.listing)}),
         b"cmdline": File(constant(b"BOOT_IMAGE=/boot/vmlinuz ro quiet\n")),
-        b"filesystems": File(constant("".join(f"nodev\t{name}\n" for name in _FILE_SYSTEMS).encode())),
+        b"filesystems": File(constant("".join(f"nodev\t{name}\n" for name in FILE_SYSTEMS).encode())),
         b"swaps": File(constant(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")),
         b"partitions": File(constant(b"major minor  #blocks  name\n\n")),
         b"diskstats": File(constant(b"")),

@@ -1,0 +1,143 @@
+"""What one task may learn of another, or write to it, of the process family: kcmp(2), process_vm_readv(2) and its twin,
+get_robust_list(2) of others."""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from pysentry.abi.errno import EBADF, EFAULT, EINVAL, EOPNOTSUPP, EPERM, ESRCH, check
+from pysentry.kernel import host
+from pysentry.kernel.credentials import may_inspect
+from pysentry.kernel.memory import UserMemory
+from pysentry.kernel.task import find_by_pid
+from pysentry.platform.native import ffi, lib
+from pysentry.syscalls.registry import syscall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pysentry.abi.types import UserAddr
+    from pysentry.kernel.task import Task
+    from pysentry.platform.cdefs import CDescription, CTask
+
+_KCMP_FILE, _KCMP_VM, _KCMP_FILES, _KCMP_FS, _KCMP_SIGHAND, _KCMP_IO, _KCMP_SYSVSEM, _KCMP_EPOLL_TFD = range(8)
+_NR_KCMP, _NR_GET_ROBUST_LIST = 312, 274
+_IOV_MAX = 1024
+_CHUNK = 1 << 20
+_ULONG = Struct("=Q")
+
+
+def _inspected(task: Task, pid: int) -> CTask:
+    """Another task, by PTRACE_MODE_READ_REALCREDS. ESRCH, EPERM."""
+    other = find_by_pid(pid)
+    if other is None:
+        raise ESRCH("pid")
+    if other.group != task.c.group and not may_inspect(task.cred, other.cred, by_real_ids=True):
+        raise EPERM("not to be inspected")
+    return other
+
+
+@syscall
+def kcmp(task: Task, pid1: int, pid2: int, type: int, idx1: int, idx2: int) -> int:
+    """0: the same; 1, 2: an order that means nothing. KCMP_EPOLL_TFD answers EOPNOTSUPP."""
+    one, other = find_by_pid(pid1), find_by_pid(pid2)
+    if one is None or other is None:
+        raise ESRCH("pid")
+    _inspected(task, pid1)
+    _inspected(task, pid2)
+    if type == _KCMP_FILE:
+        return _order(_slot(one, idx1), _slot(other, idx2))
+    if type == _KCMP_FILES:
+        return _order(one.files, other.files)
+    if type == _KCMP_FS:
+        return _order(one.fs, other.fs)
+    if type in (_KCMP_VM, _KCMP_SIGHAND, _KCMP_IO, _KCMP_SYSVSEM):  # of the host's tasks
+        return check(lib.host_syscall(_NR_KCMP, one.tid, other.tid, type, 0, 0, 0))
+    raise EOPNOTSUPP("KCMP_EPOLL_TFD") if type == _KCMP_EPOLL_TFD else EINVAL("type")
+
+
+def _slot(c: CTask, fd: int) -> CDescription:
+    if fd >= c.files.capacity or c.files.slots[fd].desc == ffi.NULL:
+        raise EBADF("descriptor")
+    return c.files.slots[fd].desc
+
+
+def _order(one: object, other: object) -> int:
+    a, b = (int(ffi.cast("uintptr_t", each)) for each in (one, other))
+    return 0 if a == b else 1 if a < b else 2
+
+
+# ---- memory -------------------------------------------------------------------------------------------------------
+
+
+@syscall
+def process_vm_readv(
+    task: Task, pid: int, local_iov: UserAddr, liovcnt: int, remote_iov: UserAddr, riovcnt: int, flags: int
+) -> int:
+    return _transfer(task, pid, (local_iov, liovcnt), (remote_iov, riovcnt), flags, is_write=False)
+
+
+@syscall
+def process_vm_writev(
+    task: Task, pid: int, local_iov: UserAddr, liovcnt: int, remote_iov: UserAddr, riovcnt: int, flags: int
+) -> int:
+    return _transfer(task, pid, (local_iov, liovcnt), (remote_iov, riovcnt), flags, is_write=True)
+
+
+def _transfer(
+    task: Task, pid: int, local: tuple[UserAddr, int], remote: tuple[UserAddr, int], flags: int, is_write: bool
+) -> int:
+    """process_vm_rw() in Linux mm/process_vm_access.c: bytes moved, short at the first fault."""
+    if flags:
+        raise EINVAL("flags")
+    mine, theirs = (_vectors(task, *vectors) for vectors in (local, remote))
+    if not mine or not theirs:
+        return 0
+    memory = UserMemory(_inspected(task, pid))
+    from_memory, to_memory = (task.memory, memory) if is_write else (memory, task.memory)
+    done = 0
+    for (source, length), target in _pieces(*((mine, theirs) if is_write else (theirs, mine))):
+        try:
+            data = from_memory.read_some(source, length)
+            moved = to_memory.write_some(target, data)
+        except EFAULT:
+            if not done:
+                raise
+            break
+        done += moved
+        if moved < length:
+            break
+    return done
+
+
+def _vectors(task: Task, address: UserAddr, count: int) -> list[tuple[int, int]]:
+    if count > _IOV_MAX:
+        raise EINVAL("too many vectors")
+    vectors = [(base, length) for base, length in task.memory.read_iovecs(address, count)] if count else []
+    if any(length >= 1 << 63 for _, length in vectors):
+        raise EINVAL("iov_len")
+    return [vector for vector in vectors if vector[1]]
+
+
+def _pieces(source: list[tuple[int, int]], target: list[tuple[int, int]]) -> list[tuple[tuple[int, int], int]]:
+    """((from, bytes), to) where both sides are whole, at most a megabyte each."""
+    pieces = []
+    source, target = list(source), list(target)
+    while source and target:
+        (start, have), (to, room) = source[0], target[0]
+        length = min(have, room, _CHUNK)
+        pieces.append(((start, length), to))
+        source[0], target[0] = (start + length, have - length), (to + length, room - length)
+        source, target = (side if side[0][1] else side[1:] for side in (source, target))
+    return pieces
+
+
+@syscall
+def get_robust_list(task: Task, pid: int, head_ptr: UserAddr, len_ptr: UserAddr) -> int:
+    """Another task's: an address in its memory, which the host keeps."""
+    other = _inspected(task, pid)
+    answer = bytearray(2 * _ULONG.size)
+    start = host.address_of(answer)
+    check(lib.host_syscall(_NR_GET_ROBUST_LIST, other.tid, start, start + _ULONG.size, 0, 0, 0))
+    task.memory.write(len_ptr, bytes(answer[_ULONG.size :]))
+    task.memory.write(head_ptr, bytes(answer[: _ULONG.size]))
+    return 0
