@@ -9,7 +9,7 @@ from struct import Struct
 
 import pytest
 
-from pysentry.kernel import inotify
+from pysentry.kernel import inotify, sysctl
 from pysentry.platform.native import lib
 from pysentry.syscalls import inotify as _handlers  # noqa: F401
 from pysentry.vfs import notify
@@ -116,7 +116,7 @@ def test_a_reader_waits(kernel: Kernel, instance: int) -> None:
 def test_repeats_are_one_and_a_full_queue_says_so(
     kernel: Kernel, instance: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inotify, "_MAX_QUEUED", 3)
+    monkeypatch.setitem(sysctl.values, sysctl.INOTIFY_MAX_QUEUED, 3)
     wd = watch(kernel, instance, b"/d", notify.IN_CREATE | notify.IN_ATTRIB)
     kernel.chmod("/d", 0o700)
     kernel.chmod("/d", 0o701)

@@ -8,8 +8,8 @@ import os
 
 from pysentry.abi.capability import CAP_LAST_CAP, CAP_SYS_ADMIN
 from pysentry.abi.errno import EINVAL, EPERM
-from pysentry.kernel.ipc import limits
 from pysentry.kernel import sysctl
+from pysentry.kernel.ipc import limits
 from pysentry.kernel.uts import NAME_MAX, uts
 from pysentry.vfs.filesystems.generated import Directory, File, Node, constant
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pysentry.kernel.task import Task
 
 _INT_MAX = (1 << 31) - 1
+_CORE_PATTERN_MAX = 127
 # name: value. A name with "=" in front may be written (a number, kept); others are read only.
 _VALUES: dict[str, str] = {
     "kernel/ostype": "Linux",
@@ -145,13 +146,13 @@ class LiveSetting:
         sysctl.values[self.name] = int(text)
 
 
-class Text:
-    """A line that is kept and shown."""
+class CorePattern:
+    """kernel.core_pattern: kept and shown. No core is ever written, and no program run for one: EPERM for a pipe."""
 
-    __slots__ = ("limit", "text")
+    __slots__ = ("text",)
 
-    def __init__(self, text: bytes, limit: int) -> None:
-        self.text, self.limit = text, limit
+    def __init__(self) -> None:
+        self.text = b"core"
 
     def content(self) -> bytes:
         return self.text + b"\n"
@@ -159,7 +160,9 @@ class Text:
     def store(self, task: Task, data: bytes) -> None:
         if task.cred.euid != 0:
             raise EPERM("root only")
-        self.text = data.split(b"\n")[0][: self.limit]
+        if data.lstrip()[:1] in (b"|", b"@"):
+            raise EPERM("a program or socket for cores")
+        self.text = data.split(b"\n")[0][:_CORE_PATTERN_MAX]
 
 
 class Setting:
@@ -253,7 +256,7 @@ def make_sys_directory() -> Directory:
     for name, values in limits.items():
         limit = IpcLimit(values)
         files[f"kernel/{name}"] = File(limit.content, 0o644, limit.store)
-    core_pattern = Text(b"core", 127)  # cores are never written: RLIMIT_CORE is 0 on the host
+    core_pattern = CorePattern()
     files["kernel/core_pattern"] = File(core_pattern.content, 0o644, core_pattern.store)
     files["vm/drop_caches"] = File(constant(b"0\n"), 0o200, _drop_caches)
     for name in sysctl.values:
