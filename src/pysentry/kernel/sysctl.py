@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+AIO_MAX = "fs/aio-max-nr"
 PIPE_MAX_SIZE = "fs/pipe-max-size"
 INOTIFY_MAX_QUEUED = "fs/inotify/max_queued_events"
 INOTIFY_MAX_WATCHES = "fs/inotify/max_user_watches"
 INOTIFY_MAX_INSTANCES = "fs/inotify/max_user_instances"
 
 values: dict[str, int] = {
+    AIO_MAX: 65536,
     PIPE_MAX_SIZE: 1 << 20,
     INOTIFY_MAX_QUEUED: 16384,
     INOTIFY_MAX_WATCHES: 65536,

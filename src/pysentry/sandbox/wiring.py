@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pysentry.sandbox.config import RunConfig
 
 FAMILIES = (
+    "aio",
     "attr",
     "dir",
     "epoll",

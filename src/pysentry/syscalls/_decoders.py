@@ -232,6 +232,10 @@ def _d_u32_u32_u32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tupl
     return (a0 & 0xffffffff, a1 & 0xffffffff, a2 & 0xffffffff)
 
 
+def _d_u32_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return (a0 & 0xffffffff, a1)
+
+
 def _d_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
     return (a0,)
 
@@ -246,6 +250,18 @@ def _d_u64_i32_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tupl
 
 def _d_u64_i64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
     return (a0, (a1 ^ 0x8000000000000000) - 0x8000000000000000)
+
+
+def _d_u64_i64_i64_u64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return (a0, (a1 ^ 0x8000000000000000) - 0x8000000000000000, (a2 ^ 0x8000000000000000) - 0x8000000000000000, a3, a4)
+
+
+def _d_u64_i64_i64_u64_u64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return (a0, (a1 ^ 0x8000000000000000) - 0x8000000000000000, (a2 ^ 0x8000000000000000) - 0x8000000000000000, a3, a4, a5)
+
+
+def _d_u64_i64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return (a0, (a1 ^ 0x8000000000000000) - 0x8000000000000000, a2)
 
 
 def _d_u64_u16(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
@@ -436,6 +452,11 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     199: _d_i32_u64,  # fremovexattr(fd, name)
     200: _d_i32_i32,  # tkill(tid, sig)
     203: _d_i32_u32_u64,  # sched_setaffinity(pid, len, mask)
+    206: _d_u32_u64,  # io_setup(nr_events, ctxp)
+    207: _d_u64,  # io_destroy(ctx)
+    208: _d_u64_i64_i64_u64_u64,  # io_getevents(ctx, min_nr, nr, events, timeout)
+    209: _d_u64_i64_u64,  # io_submit(ctx, nr, iocbpp)
+    210: _d_u64_u64_u64,  # io_cancel(ctx, iocb, result)
     213: _d_i32,  # epoll_create(size)
     217: _d_i32_u64_u32,  # getdents64(fd, dirp, count)
     220: _d_i32_u64_u32_u64,  # semtimedop(semid, sops, nsops, timeout)
@@ -510,6 +531,7 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     327: _d_i32_u64_u64_i64_u64_u32,  # preadv2(fd, iov, iovcnt, pos_l, pos_h, flags)
     328: _d_i32_u64_u64_i64_u64_u32,  # pwritev2(fd, iov, iovcnt, pos_l, pos_h, flags)
     332: _d_i32_u64_u32_u32_u64,  # statx(dfd, path, flags, mask, statxbuf)
+    333: _d_u64_i64_i64_u64_u64_u64,  # io_pgetevents(ctx, min_nr, nr, events, timeout, usig)
     424: _d_i32_i32_u64_u32,  # pidfd_send_signal(pidfd, sig, info, flags)
     434: _d_i32_u32,  # pidfd_open(pid, flags)
     436: _d_u32_u32_u32,  # close_range(first, last, flags)

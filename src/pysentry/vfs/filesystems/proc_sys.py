@@ -72,7 +72,6 @@ _VALUES: dict[str, str] = {
     "=fs/nr_open": "1048576",
     "fs/pipe-user-pages-soft": "16384",
     "fs/pipe-user-pages-hard": "0",
-    "=fs/aio-max-nr": "65536",
     "fs/aio-nr": "0",
     "=fs/file-max": "9223372036854775807",
     "fs/protected_hardlinks": "1",
