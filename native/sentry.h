@@ -329,6 +329,8 @@ void task_wake(struct task *t);         /* Python: resume a parked task now (a l
 int  task_install(struct task *t, struct description *d, int fd);  /* host descriptor at the workload's own number fd */
 int  task_kill(struct task *t, int sig);     /* to the thread; then looks for calls to interrupt */
 int  group_kill(struct thread_group *g, int sig);
+int  task_queue_sent_signal(struct task *t, int sig, int code, uint64_t value, int32_t ns_pid, uint32_t uid); /* to its process, as from that sender */
+int  siginfo_correct(struct task *t, void *info); /* siginfo_t as the sandbox's kernel would have made it: senders, their users. 1: it was changed */
 void signals_changed(struct thread_group *g); /* somebody may have sent it a signal: interrupt its parked calls; NULL: everybody's */
 int  task_is_stopped(struct task *t);    /* by job control, also where its stop has not been handled yet */
 int  task_dequeue_signal(struct task *t, uint64_t mask, void *info); /* takes one pending signal of the mask (bit N-1: signal N): its number and siginfo_t (128 bytes), -EAGAIN: none */

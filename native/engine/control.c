@@ -90,15 +90,6 @@ static bool ends_init(struct task *t, int sig, const siginfo_t *info)
     return signal_ends_process(sig) && signal_sets_read(t, &sets) == 0 && !((sets.caught | sets.ignored) & BIT(sig));
 }
 
-/* The virtual user behind a pid of the sandbox; the receiver's own where the sender is gone. */
-static uint32_t uid_of(struct task *t, pid_t ns_pid)
-{
-    for (struct task *other = task_first(); other; other = other->all_next)
-        if (other->ns_tid == ns_pid && other->cred)
-            return other->cred->uid;
-    return t->cred->uid;
-}
-
 /* A signal that comes before the sentry has taken a notification ends it with ERESTARTSYS, even where the call is one
  * that no signal interrupts. To the program the signal came before the call: it starts over after the handler, always. */
 static void restart_untaken_call(struct task *t)
@@ -128,19 +119,8 @@ static void signal_stop(struct task *t, int sig)
         kill(t->group->tgid, SIGKILL);
         return;
     }
-    bool is_from_process = info.si_code == SI_USER || info.si_code == SI_QUEUE || info.si_code == SI_TKILL ||
-                           (sig == SIGCHLD && info.si_code > 0);
-    if (has_info && is_from_process && info.si_pid != 0 && info.si_uid == geteuid()) {
-        info.si_uid = uid_of(t, info.si_pid);
+    if (has_info && siginfo_correct(t, &info))
         ptrace(PTRACE_SETSIGINFO, t->tid, NULL, &info);
-    } else if (has_info && info.si_code == SI_USER && info.si_pid == 0) {
-        /* Sent by the sentry (a pid outside the namespace shows as 0), which may not queue what the kernel would. */
-        if (sig == SIGALRM)
-            info.si_code = SI_KERNEL;
-        else if (sig == SIGPIPE || sig == SIGXFSZ)
-            info.si_pid = task_ns_tid(t), info.si_uid = t->cred->uid;
-        ptrace(PTRACE_SETSIGINFO, t->tid, NULL, &info);
-    }
     task_resume(t, PTRACE_CONT, sig);
 }
 

@@ -28,11 +28,14 @@ bool inject_stop(struct task *t, struct user_regs_struct *regs)
     return control_wait_stop(t, PTRACE_CONT) >= 0 && task_regs(t, regs) == 0;
 }
 
+/* siginfo is where no compiler puts it: the filter lets rt_sigtimedwait through then (the row in signal.toml). */
 struct frame {
     uint64_t set;
     struct timespec timeout;
-    siginfo_t info;
-};
+    char odd[5];
+    char info[sizeof(siginfo_t)];
+} __attribute__((packed));
+_Static_assert(offsetof(struct frame, info) % 8 == 5, "the row's condition");
 
 int task_dequeue_signal(struct task *t, uint64_t mask, void *info)
 {
@@ -75,7 +78,7 @@ int task_dequeue_signal(struct task *t, uint64_t mask, void *info)
             result = (int64_t)regs.rax;
     }
     if (result > 0 && um_read(t, at, &frame, sizeof frame) > 0)
-        memcpy(info, &frame.info, sizeof frame.info);
+        memcpy(info, frame.info, sizeof frame.info);
     um_write(t, at, &kept, sizeof kept);
     ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof blocked, &blocked);
     control_send_held(t);

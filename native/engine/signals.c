@@ -116,6 +116,71 @@ int task_queue_signal(struct task *t, int sig, int code, uint64_t value, int to_
     return 0;
 }
 
+/* ---- who a signal is from: the host gives a sender outside of its pid namespace the number 0, and knows one user only */
+
+struct sent {
+    int32_t tgid; /* of the receiver; host pid */
+    int32_t sig, code;
+    uint64_t value;
+    int32_t ns_pid;
+    uint32_t uid;
+};
+#define SENT_KEPT 64
+static struct sent sent[SENT_KEPT]; /* newest overwrite oldest */
+static uint32_t sent_next;
+
+int task_queue_sent_signal(struct task *t, int sig, int code, uint64_t value, int32_t ns_pid, uint32_t uid)
+{
+    sent[sent_next++ % SENT_KEPT] = (struct sent){t->group->tgid, sig, code, value, ns_pid, uid};
+    return task_queue_signal(t, sig, code, value, 1);
+}
+
+static bool find_sender(struct task *t, siginfo_t *info)
+{
+    for (uint32_t i = 1; i <= SENT_KEPT; i++) {
+        const struct sent *s = &sent[(sent_next - i) % SENT_KEPT];
+        if (s->tgid == t->group->tgid && s->sig == info->si_signo && s->code == info->si_code &&
+            s->value == (uint64_t)info->si_value.sival_ptr) {
+            info->si_pid = s->ns_pid;
+            info->si_uid = s->uid;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The virtual user behind a pid of the sandbox; the receiver's own where the sender is gone. */
+static uint32_t uid_of(struct task *t, pid_t ns_pid)
+{
+    for (struct task *other = task_first(); other; other = other->all_next)
+        if (other->ns_tid == ns_pid && other->cred)
+            return other->cred->uid;
+    return t->cred->uid;
+}
+
+int siginfo_correct(struct task *t, void *buffer)
+{
+    siginfo_t info;
+    memcpy(&info, buffer, sizeof info);
+    int sig = info.si_signo, code = info.si_code;
+    bool is_from_process = code == SI_USER || code == SI_QUEUE || code == SI_TKILL || (sig == SIGCHLD && code > 0);
+    if (is_from_process && info.si_pid != 0 && info.si_uid == geteuid())
+        info.si_uid = uid_of(t, info.si_pid);
+    else if (code == SI_MESGQ && info.si_pid == 0)
+        find_sender(t, &info);
+    else if (code == SI_USER && info.si_pid == 0) {
+        /* Sent by the sentry, which may not queue what the kernel would. */
+        if (sig == SIGALRM)
+            info.si_code = SI_KERNEL;
+        else if (sig == SIGPIPE || sig == SIGXFSZ)
+            info.si_pid = task_ns_tid(t), info.si_uid = t->cred->uid;
+    }
+    if (memcmp(buffer, &info, sizeof info) == 0)
+        return 0;
+    memcpy(buffer, &info, sizeof info);
+    return 1;
+}
+
 int group_kill(struct thread_group *g, int sig)
 {
     if (kill(g->tgid, sig))

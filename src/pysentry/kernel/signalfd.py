@@ -13,7 +13,6 @@ from struct import Struct
 from pysentry.abi.errno import EAGAIN, EINVAL, host_errors
 from pysentry.kernel import signals
 from pysentry.kernel.description import KINDS, O_NONBLOCK, POLLIN, Description, new_description
-from pysentry.kernel.task import find_by_pid
 from pysentry.kernel.wait import wait_ready
 from pysentry.platform.native import lib
 
@@ -109,7 +108,7 @@ class Signalfd(Description):
             info = signals.dequeue(task, self.mask)
             if info is None:
                 break
-            found.append(_converted(task, info))
+            found.append(_converted(info))
         self.refresh()
         return b"".join(found)
 
@@ -132,7 +131,7 @@ def signals_changed() -> None:
         each.refresh()
 
 
-def _converted(task: Task, info: bytes) -> bytes:
+def _converted(info: bytes) -> bytes:
     """siginfo_t as struct signalfd_siginfo: signalfd_copyinfo() of fs/signalfd.c."""
     number, error, code = _HEAD.unpack_from(info)
     pid = uid = fd = tid = band = overrun = status = value_int = value = utime = stime = address = 0
@@ -143,11 +142,9 @@ def _converted(task: Task, info: bytes) -> bytes:
     elif code == _SI_TIMER:
         tid, overrun, value = _TIMER.unpack_from(info, 16)
     elif number == _SIGCHLD and code > 0:
-        pid, _, status, utime, stime = _CHILD.unpack_from(info, 16)
-        uid = _uid_of(task, pid)
+        pid, uid, status, utime, stime = _CHILD.unpack_from(info, 16)
     else:
-        pid, _, value = _RT.unpack_from(info, 16)
-        uid = _uid_of(task, pid) if pid else 0
+        pid, uid, value = _RT.unpack_from(info, 16)
         value = value if code < 0 and code != -6 else 0  # SI_USER, SI_TKILL carry none
     if value:
         (value_int,) = _INT32.unpack((value & 0xFFFFFFFF).to_bytes(4, "little"))
@@ -155,9 +152,3 @@ def _converted(task: Task, info: bytes) -> bytes:
         number, error, code, pid & 0xFFFFFFFF, uid, fd, tid, band & 0xFFFFFFFF, overrun, 0, status, value_int, value,
         utime, stime, address,
     )  # fmt: skip
-
-
-def _uid_of(task: Task, pid: int) -> int:
-    """The sender's uid as the sandbox has it: the host knows only one."""
-    sender = find_by_pid(pid)
-    return sender.cred.uid if sender is not None else task.cred.uid

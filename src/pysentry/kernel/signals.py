@@ -127,6 +127,8 @@ def dequeue(task: Task, mask: int) -> bytes | None:
     none. Costs several stops of the task, so look at pending() first."""
     info = ffi.new("char[128]")
     number = lib.task_dequeue_signal(task.c, mask, info)
+    if number > 0:
+        lib.siginfo_correct(task.c, info)
     return bytes(ffi.buffer(info)) if number > 0 else None
 
 

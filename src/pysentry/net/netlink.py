@@ -7,6 +7,7 @@ gets the header alone, and refuses it as it refuses everybody without CAP_NET_AD
 
 from __future__ import annotations
 
+import os
 from struct import Struct
 
 from pysentry.abi.errno import (
@@ -18,15 +19,17 @@ from pysentry.abi.errno import (
     EPERM,
     EPROTONOSUPPORT,
     ESOCKTNOSUPPORT,
+    LinuxError,
+    host_errors,
 )
 from pysentry.kernel import host
 from pysentry.kernel.description import O_NONBLOCK
-from pysentry.net.socket import MSG_OOB, SOCK_DGRAM, SOCK_RAW, Message, Socket, new_socket
-from pysentry.platform.native import lib
+from pysentry.net.socket import AF_UNIX, MSG_OOB, SOCK_DGRAM, SOCK_RAW, Message, Socket, new_socket
+from pysentry.platform.native import ffi, lib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pysentry.kernel.task import Task
     from pysentry.platform.cdefs import CDescription
@@ -55,11 +58,12 @@ def _aligned(size: int) -> int:
 class NetlinkSocket(Socket):
     """One socket. `port`: its virtual port id, 0 while it is not bound; `host_port`: the host's."""
 
-    __slots__ = ("host_port", "port")
+    __slots__ = ("cookies_fd", "host_port", "port")
 
     def __init__(self, c: CDescription, family: int = -1, kind: int = -1, protocol: int = 0) -> None:
         super().__init__(c, family, kind, protocol)
         self.port = self.host_port = 0
+        self.cookies_fd = -1
         c.flags |= lib.DESC_PY_READ | lib.DESC_PY_WRITE
 
     def bind(self, task: Task, address: bytes) -> None:
@@ -131,7 +135,10 @@ class NetlinkSocket(Socket):
         self, task: Task, buffer: bytearray, flags: int, control_size: int, events: int, may_wait: bool
     ) -> Message:
         got = await super()._receive_once(task, buffer, flags, control_size, events, may_wait)
-        self._translate(buffer, min(got.count, len(buffer)))
+        if self.cookies_fd >= 0:
+            got.address = self.peer_name()
+        else:
+            self._translate(buffer, min(got.count, len(buffer)))
         return got
 
     def _translate(self, buffer: bytearray, size: int) -> None:
@@ -143,7 +150,32 @@ class NetlinkSocket(Socket):
                 _UINT32.pack_into(buffer, at + _PORT_AT, self.port)
             at += max(_aligned(length), _HEADER.size)
 
+    def sender(self) -> Callable[[bytes], None]:
+        """Puts messages into the socket's queue, for mq_notify(2). Nobody can send to a host socket of this kind, so
+        from now on it is the end of a pair; the kernel has no other use for it."""
+        if self.cookies_fd < 0:
+            own_end, self.cookies_fd = host.socketpair(AF_UNIX, SOCK_DGRAM, 0)
+            with host_errors():
+                os.dup2(own_end, self.c.host_fd, inheritable=False)
+                os.close(own_end)
+            self.c.flags &= ~lib.DESC_IN_EPOLL
+            waiter = self.c.waiters
+            while waiter != ffi.NULL:
+                lib.task_wake(waiter.task)
+                waiter = waiter.next
+
+        def send(message: bytes) -> None:
+            try:
+                host.sendmsg(self.cookies_fd, message)
+            except LinuxError:
+                pass  # it was closed, or nobody reads
+
+        return send
+
     def closed(self) -> None:
+        if self.cookies_fd >= 0:
+            os.close(self.cookies_fd)
+            self.cookies_fd = -1
         if self.port:
             del _ports[self.port]
         super().closed()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pysentry.kernel import mqueue
 from pysentry.kernel.description import description_gone
 from pysentry.kernel.uts import NAME_MAX, uts
 from pysentry.platform import hooks
@@ -32,6 +33,7 @@ FAMILIES = (
     "limits",
     "memory",
     "mount",
+    "mqueue",
     "msg",
     "open",
     "pipe",
@@ -40,6 +42,7 @@ FAMILIES = (
     "sched",
     "sem",
     "shm",
+    "signal",
     "signalfd",
     "socket",
     "stat",
@@ -62,6 +65,7 @@ def connect(config: RunConfig) -> None:
         import_module("pysentry.vfs.container_root")
     uts.nodename = os.fsencode(config.hostname)[:NAME_MAX]
     hooks.on_fd_closed.append(_fd_closed)
+    hooks.on_fd_closed.append(mqueue.on_fd_closed)
     hooks.on_description_gone.append(description_gone)
     hooks.on_inode_gone.append(forget_inode)
 

@@ -196,6 +196,10 @@ def _d_i32_u64_u64_u32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> 
     return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1, a2, a3 & 0xffffffff)
 
 
+def _d_i32_u64_u64_u32_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1, a2, a3 & 0xffffffff, a4)
+
+
 def _d_i32_u64_u64_u32_u64_i32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
     return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1, a2, a3 & 0xffffffff, a4, (a5 & 0xffffffff ^ 0x80000000) - 0x80000000)
 
@@ -282,6 +286,10 @@ def _d_u64_u32_i32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tupl
 
 def _d_u64_u32_u16(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
     return (a0, a1 & 0xffffffff, a2 & 0xffff)
+
+
+def _d_u64_u32_u16_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return (a0, a1 & 0xffffffff, a2 & 0xffff, a3)
 
 
 def _d_u64_u32_u32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
@@ -418,6 +426,7 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     123: _d_u32,  # setfsgid(fsgid)
     125: _d_u64_u64,  # capget(hdrp, datap)
     126: _d_u64_u64,  # capset(hdrp, datap)
+    128: _d_u64_u64_u64_u64,  # rt_sigtimedwait(set, info, timeout, sigsetsize)
     129: _d_i32_i32_u64,  # rt_sigqueueinfo(pid, sig, info)
     132: _d_u64_u64,  # utime(path, times)
     133: _d_u64_u16_u32,  # mknod(path, mode, dev)
@@ -470,6 +479,12 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     233: _d_i32_i32_i32_u64,  # epoll_ctl(epfd, op, fd, event)
     234: _d_i32_i32_i32,  # tgkill(tgid, tid, sig)
     235: _d_u64_u64,  # utimes(path, times)
+    240: _d_u64_u32_u16_u64,  # mq_open(name, oflag, mode, attr)
+    241: _d_u64,  # mq_unlink(name)
+    242: _d_i32_u64_u64_u32_u64,  # mq_timedsend(mqdes, msg_ptr, msg_len, msg_prio, abs_timeout)
+    243: _d_i32_u64_u64_u64_u64,  # mq_timedreceive(mqdes, msg_ptr, msg_len, msg_prio, abs_timeout)
+    244: _d_i32_u64,  # mq_notify(mqdes, notification)
+    245: _d_i32_u64_u64,  # mq_getsetattr(mqdes, newattr, oldattr)
     247: _d_i32_i32_u64_u32_u64,  # waitid(which, pid, infop, options, rusage)
     252: _d_i32_i32,  # ioprio_get(which, who)
     253: _d,  # inotify_init()

@@ -65,6 +65,7 @@ _FADVICE: Values = (('POSIX_FADV_NORMAL', 0), ('POSIX_FADV_RANDOM', 1), ('POSIX_
 _CLOCK: Values = (('CLOCK_REALTIME', 0), ('CLOCK_MONOTONIC', 1), ('CLOCK_PROCESS_CPUTIME_ID', 2), ('CLOCK_THREAD_CPUTIME_ID', 3), ('CLOCK_MONOTONIC_RAW', 4), ('CLOCK_REALTIME_COARSE', 5), ('CLOCK_MONOTONIC_COARSE', 6), ('CLOCK_BOOTTIME', 7), ('CLOCK_REALTIME_ALARM', 8), ('CLOCK_BOOTTIME_ALARM', 9), ('CLOCK_TAI', 11))
 _TIMER_SETTIME_FLAGS_BITS: Values = (('TIMER_ABSTIME', 1),)
 _EPOLL_OP: Values = (('EPOLL_CTL_ADD', 1), ('EPOLL_CTL_DEL', 2), ('EPOLL_CTL_MOD', 3))
+_MQ_OPEN_OFLAG_BITS: Values = (('O_CREAT', 64), ('O_EXCL', 128), ('O_NONBLOCK', 2048), ('O_NOCTTY', 256), ('O_TRUNC', 512), ('O_APPEND', 1024), ('O_DSYNC', 4096), ('O_ASYNC', 8192), ('O_DIRECT', 16384), ('O_LARGEFILE', 32768), ('O_DIRECTORY', 65536), ('O_NOFOLLOW', 131072), ('O_NOATIME', 262144), ('O_CLOEXEC', 524288), ('O_SYNC', 1052672), ('O_PATH', 2097152), ('O_TMPFILE', 4259840))
 _WAITID_WHICH: Values = (('P_ALL', 0), ('P_PID', 1), ('P_PGID', 2), ('P_PIDFD', 3))
 _IOPRIO_WHICH: Values = (('IOPRIO_WHO_PROCESS', 1), ('IOPRIO_WHO_PGRP', 2), ('IOPRIO_WHO_USER', 3))
 _FCHOWNAT_FLAGS_BITS: Values = (('AT_SYMLINK_NOFOLLOW', 256), ('AT_EMPTY_PATH', 4096), ('AT_EACCESS', 512), ('AT_REMOVEDIR', 512), ('AT_SYMLINK_FOLLOW', 1024), ('AT_NO_AUTOMOUNT', 2048), ('AT_HANDLE_MNT_ID_UNIQUE', 1), ('AT_HANDLE_CONNECTABLE', 2), ('AT_HANDLE_FID', 512), ('AT_STATX_FORCE_SYNC', 8192), ('AT_STATX_DONT_SYNC', 16384))
@@ -344,7 +345,7 @@ FORMATS: dict[int, Format] = {
     237: ('mbind', 'int', (('addr', 'ptr', '', '', (), ()), ('length', 'ulong', '', '', (), ()), ('mode', 'ulong', '', '', (), ()), ('nodemask', 'ptr', 'in', 'ulong[]', (), ()), ('maxnode', 'ulong', '', '', (), ()), ('flags', 'int', '', '', (), ()),)),
     238: ('set_mempolicy', 'int', (('mode', 'int', '', '', (), ()), ('nodemask', 'ptr', 'in', 'ulong[]', (), ()), ('maxnode', 'ulong', '', '', (), ()),)),
     239: ('get_mempolicy', 'int', (('mode', 'ptr', 'out', 'int32', (), ()), ('nodemask', 'ptr', 'out', 'ulong[]', (), ()), ('maxnode', 'ulong', '', '', (), ()), ('addr', 'ptr', '', '', (), ()), ('flags', 'ulong', '', '', (), ()),)),
-    240: ('mq_open', 'int', (('name', 'str', 'in', '', (), ()), ('oflag', 'flags', '', '', _OPEN_MODE, _OPEN_FLAGS), ('mode', 'mode', '', '', (), ()), ('attr', 'ptr', 'in', 'mq_attr', (), ()),)),
+    240: ('mq_open', 'int', (('name', 'str', 'in', '', (), ()), ('oflag', 'flags', '', '', _OPEN_MODE, _MQ_OPEN_OFLAG_BITS), ('mode', 'mode', '', '', (), ()), ('attr', 'ptr', 'in', 'mq_attr', (), ()),)),
     241: ('mq_unlink', 'int', (('name', 'str', 'in', '', (), ()),)),
     242: ('mq_timedsend', 'int', (('mqdes', 'fd', '', '', (), ()), ('msg_ptr', 'buf', 'in', 'msg_len', (), ()), ('msg_len', 'int', '', '', (), ()), ('msg_prio', 'int', '', '', (), ()), ('abs_timeout', 'ptr', 'in', 'timespec', (), ()),)),
     243: ('mq_timedreceive', 'int', (('mqdes', 'fd', '', '', (), ()), ('msg_ptr', 'buf', 'out', 'msg_len', (), ()), ('msg_len', 'int', '', '', (), ()), ('msg_prio', 'ptr', 'out', 'uint32', (), ()), ('abs_timeout', 'ptr', 'in', 'timespec', (), ()),)),

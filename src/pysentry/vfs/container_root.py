@@ -20,6 +20,7 @@ from pysentry.vfs.filesystem import content_fd, filesystem_of
 from pysentry.vfs.filesystems.dev import TTY_GROUP, register_devices
 from pysentry.vfs.filesystems.generated import GeneratedFileSystem
 from pysentry.vfs.filesystems.gofer import GoferFileSystem
+from pysentry.vfs.filesystems.mqueue import mqueue_file_system
 from pysentry.vfs.filesystems.proc_cgroup import show_hierarchies
 from pysentry.vfs.filesystems.pts import make_pts
 from pysentry.vfs.filesystems.tree import TreeFileSystem, make_tree
@@ -127,9 +128,11 @@ class ContainerBuilder(RootBuilder):
                     pts.sb.flags |= flags
                     self._mount(pts, row, "devpts")
                 case "mqueue":
-                    # There are no POSIX message queues: nothing can be made here, rather than files that are none.
-                    flags |= lib.SB_RDONLY
-                    self._mount(make_tree(flags, new_device(), type_name="mqueue", mode=0o1777), row, "mqueue")
+                    queues = mqueue_file_system()
+                    if queues.sb.covered != ffi.NULL:
+                        raise MountOptionError("mqueue is mounted already")
+                    queues.sb.flags |= flags
+                    self._mount(queues, row, "mqueue")
                 case "tmpfs" | "shm" | "dev":
                     self._tmpfs(row, flags)
                 case _:

@@ -17,6 +17,7 @@ from pysentry.vfs.filesystem import filesystem_of
 from pysentry.vfs.filesystems.bind import BindFileSystem
 from pysentry.vfs.filesystems.dev import make_dev
 from pysentry.vfs.filesystems.gofer import make_bind
+from pysentry.vfs.filesystems.mqueue import mqueue_file_system
 from pysentry.vfs.filesystems.pts import make_pts
 from pysentry.vfs.filesystems.tree import make_tree
 from pysentry.vfs.lower import LowerTree, lower_path
@@ -322,6 +323,7 @@ def build_root(
         builder.mount(make_sys(new_device()), b"/sys", "sysfs")
     builder.mount(make_dev(new_device(), host_devices), b"/dev", "dev")
     builder.mount(make_pts(new_device()), b"/dev/pts", "devpts")
+    builder.mount(mqueue_file_system(), b"/dev/mqueue", "mqueue")
     builder.mount(make_tree(lib.SB_NOSUID | lib.SB_NODEV, new_device(), mode=0o1777), b"/dev/shm", "shm")
     wanted: list[tuple[bytes, int, str, bool]] = [
         *binds, *((os.fsencode(path), -1, "tmpfs", False) for path in config.tmpfs)

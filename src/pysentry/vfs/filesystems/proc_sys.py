@@ -8,7 +8,7 @@ import os
 
 from pysentry.abi.capability import CAP_LAST_CAP, CAP_SYS_ADMIN
 from pysentry.abi.errno import EINVAL, EPERM
-from pysentry.kernel import sysctl
+from pysentry.kernel import mqueue, sysctl
 from pysentry.kernel.ipc import limits
 from pysentry.kernel.uts import NAME_MAX, uts
 from pysentry.vfs.filesystems.generated import Directory, File, Node, constant
@@ -83,11 +83,6 @@ _VALUES: dict[str, str] = {
     "=fs/lease-break-time": "45",
     "fs/overflowuid": "65534",
     "fs/overflowgid": "65534",
-    "fs/mqueue/msg_default": "10",
-    "fs/mqueue/msg_max": "10",
-    "fs/mqueue/msgsize_default": "8192",
-    "fs/mqueue/msgsize_max": "8192",
-    "fs/mqueue/queues_max": "256",
     "fs/epoll/max_user_watches": "800000",
     "=net/core/somaxconn": "4096",
     "=net/core/rmem_max": "212992",
@@ -252,9 +247,10 @@ def _computed() -> dict[str, File]:
 def make_sys_directory() -> Directory:
     """/proc/sys."""
     files: dict[str, Node] = dict(_computed())
-    for name, values in limits.items():
+    ipc = {f"kernel/{name}": values for name, values in limits.items()}
+    for name, values in (ipc | {f"fs/mqueue/{name}": values for name, values in mqueue.limits.items()}).items():
         limit = IpcLimit(values)
-        files[f"kernel/{name}"] = File(limit.content, 0o644, limit.store)
+        files[name] = File(limit.content, 0o644, limit.store)
     core_pattern = CorePattern()
     files["kernel/core_pattern"] = File(core_pattern.content, 0o644, core_pattern.store)
     files["vm/drop_caches"] = File(constant(b"0\n"), 0o200, _drop_caches)
