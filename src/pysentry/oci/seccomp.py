@@ -13,6 +13,7 @@ import errno
 import os
 import struct
 
+from pysentry.abi.syscall_nr import NR_CLOSE, NR_DUP3, NR_EXECVEAT, NR_RECVMSG
 from pysentry.oci.errors import OciError, SpecError
 from pysentry.platform.native import lib
 
@@ -46,7 +47,6 @@ SUPPORTED_ACTIONS = tuple(_ACTIONS)
 _WITH_ERRNO = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 _LENIENT = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE")
 
-_EXECVEAT = 322
 _AT_EMPTY_PATH = 0x1000
 _X32_BIT = 0x4000_0000
 _AUDIT_ARCH_X86_64 = 0xC000_003E
@@ -163,18 +163,22 @@ def _export(compiled: object) -> bytes:
 
 
 def _own_calls() -> _Code:
-    """Allows what an exec of ours makes in the workload's place: execveat of the stub and the stub's call to the
-    sentry. The program's own execve was judged before. If the program makes such a call by itself, it goes to the
-    sentry like all others, which finds no such descriptor."""
+    """Allows what we have the task do in the program's place: execveat of the stub, the stub's call to the sentry, and
+    the three by which the ptrace platform hands over a descriptor. The program's own call was judged before. If the
+    program makes such a call by itself, it goes to the sentry like all others: this filter is passed, ours is not.
+    """
     magic = lib.STUB_MAGIC
-    stub: _Code = [
-        (_LOAD, 0, 0, _ARGS + 8 * 2),
-        (_IF_EQUAL, 0, 3, magic & 0xFFFF_FFFF),
-        (_LOAD, 0, 0, _ARGS + 8 * 2 + 4),
-        (_IF_EQUAL, 0, 1, magic >> 32),
-        (_RETURN, 0, 0, _RET_ALLOW),
-    ]
-    execveat: _Code = [
+
+    def is_magic(index: int) -> _Code:
+        return [
+            (_LOAD, 0, 0, _ARGS + 8 * index),
+            (_IF_EQUAL, 0, 3, magic & 0xFFFF_FFFF),
+            (_LOAD, 0, 0, _ARGS + 8 * index + 4),
+            (_IF_EQUAL, 0, 1, magic >> 32),
+            (_RETURN, 0, 0, _RET_ALLOW),
+        ]
+
+    is_stub: _Code = [
         (_LOAD, 0, 0, _ARGS),
         (_IF_EQUAL, 0, 3, lib.STUB_FD),
         (_LOAD, 0, 0, _ARGS + 8 * 4),
@@ -182,7 +186,13 @@ def _own_calls() -> _Code:
         (_RETURN, 0, 0, _RET_ALLOW),
     ]
     checks: _Code = []
-    for number, check in ((lib.STUB_CALL, stub), (_EXECVEAT, execveat)):
+    for number, check in (
+        (NR_EXECVEAT, is_stub),
+        (lib.STUB_CALL, is_magic(2)),
+        (NR_DUP3, is_magic(5)),
+        (NR_RECVMSG, is_magic(5)),
+        (NR_CLOSE, is_magic(5)),
+    ):
         checks += [(_LOAD, 0, 0, _NR), (_IF_EQUAL, 0, len(check), number), *check]
     return [(_LOAD, 0, 0, _ARCH), (_IF_EQUAL, 0, len(checks), _AUDIT_ARCH_X86_64), *checks]
 

@@ -14,34 +14,17 @@ from typing import Any
 
 import pytest
 
-from pysentry.abi import syscall_nr
-from pysentry.oci.document import Fields
 from pysentry.oci.errors import SpecError
-from pysentry.oci.seccomp import MOST_INSTRUCTIONS, SeccompError, compile_seccomp
-from pysentry.oci.spec_linux import Seccomp
+from pysentry.oci.seccomp import MOST_INSTRUCTIONS, SeccompError
 from pysentry.platform.native import lib
+from tests.harness.seccomp_profiles import NUMBERS, arg, install, libc, profile, rule
 
 X86_64, I386 = 0xC000_003E, 0x4000_0003
 ALLOW, LOG, KILL_PROCESS, KILL_THREAD, TRAP = 0x7FFF_0000, 0x7FFC_0000, 0x8000_0000, 0, 0x0003_0000
-NUMBERS = {name[3:].lower(): nr for name, nr in vars(syscall_nr).items() if name.startswith("NR_")}
 
 
 def error(number: int) -> int:
     return 0x0005_0000 | number
-
-
-def profile(default: str, *rules: dict[str, Any], **more: Any) -> bytes:
-    syscalls = [{"action": f"SCMP_ACT_{rule['action']}"} | rule["fields"] for rule in rules]
-    document = {"defaultAction": f"SCMP_ACT_{default}", "syscalls": syscalls} | more
-    return compile_seccomp(Seccomp(Fields(document, "linux.seccomp")))
-
-
-def rule(action: str, *names: str, **fields: Any) -> dict[str, Any]:
-    return {"action": action, "fields": {"names": list(names)} | fields}
-
-
-def arg(index: int, op: str, value: int, value_two: int = 0) -> dict[str, Any]:
-    return {"index": index, "op": f"SCMP_CMP_{op}", "value": value, "valueTwo": value_two}
 
 
 def verdict(program: bytes, call: str | int, *args: int, arch: int = X86_64) -> int:
@@ -173,6 +156,10 @@ def test_calls_of_the_stub_pass() -> None:
     assert verdict(program, lib.STUB_CALL, 1, 2, lib.STUB_MAGIC) == ALLOW
     for other in (lib.STUB_MAGIC & 0xFFFF_FFFF, lib.STUB_MAGIC ^ 1, lib.STUB_MAGIC ^ 1 << 40):
         assert verdict(program, lib.STUB_CALL, 1, 2, other) != ALLOW
+        assert verdict(program, "recvmsg", 1, 2, 3, 4, 5, other) != ALLOW
+    for name in ("recvmsg", "dup3", "close"):
+        assert verdict(program, name, 1, 2, 3, 4, 5, lib.STUB_MAGIC) == ALLOW
+    assert verdict(program, "sendmsg", 1, 2, 3, 4, 5, lib.STUB_MAGIC) != ALLOW
 
 
 def test_a_rule_for_every_call() -> None:
@@ -218,19 +205,6 @@ def test_without_libseccomp(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # ---- the kernel ----------------------------------------------------------------------------------------------------
-
-libc = ctypes.CDLL(None, use_errno=True)
-PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, FILTER = 22, 38, 2
-
-
-def install(program: bytes) -> None:
-    class Program(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_char_p)]
-
-    filled = Program(len(program) // 8, program)
-    assert libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-    assert libc.prctl(PR_SET_SECCOMP, FILTER, ctypes.byref(filled), 0, 0) == 0
-
 
 def under(program: bytes, body: Callable[[], None]) -> int:
     """Runs body in a child with the filter; its wait status. An exception is status 1, with the traceback on stderr."""
