@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import select
-import time
 
 from pysentry.cli.verbs import write_out
 from pysentry.oci import cgroups
+from pysentry.oci.cgroups.events import stats_event, stream
 from pysentry.oci.ending import status_of
-from pysentry.oci.errors import CgroupError, OciError, UsageError
+from pysentry.oci.errors import OciError, UsageError
 from pysentry.oci.state import CREATING, STOPPED
 from pysentry.sandbox.config import parse_duration
 from pysentry.sandbox.errors import ConfigError
@@ -31,7 +30,7 @@ def events(call: Call) -> int:
             raise OciError(f"container with id {record.identity} is not running")
     cgroup = cgroups.reopen(record.cgroup)
     if call.flag("stats"):
-        _print_stats(record, cgroup)
+        write_out(encode(stats_event(record.identity, cgroup)) + "\n")
         return 0
     _follow(record, cgroup, interval_s)
     return 0
@@ -44,29 +43,14 @@ def _interval(text: str) -> float:
         raise UsageError(str(error)) from None
 
 
-def _print_stats(record: Record, cgroup: Cgroup) -> None:
-    write_out(encode({"type": "stats", "id": record.identity, "data": cgroup.stats()}) + "\n")
-
-
 def _follow(record: Record, cgroup: Cgroup, interval_s: float) -> None:
-    poll = select.poll()
     try:
         sentry = os.pidfd_open(record.sentry.pid)
     except OSError:
         return
-    poll.register(sentry, select.POLLIN)
-    watch = None
     try:
-        watch = cgroup.oom_watch()
-        poll.register(watch.fileno(), watch.events)
-    except CgroupError:
-        pass  # statistics alone
-    due = time.monotonic() + interval_s
-    while record.sentry.is_alive:
-        ready = [fd for fd, _ in poll.poll(max(0, (due - time.monotonic()) * 1000))]
-        if watch is not None and watch.fileno() in ready:
-            for _ in range(watch.take()):
-                write_out(encode({"type": "oom", "id": record.identity}) + "\n")
-        if time.monotonic() >= due and sentry not in ready:
-            _print_stats(record, cgroup)
-            due += interval_s
+        if record.sentry.is_alive:  # the descriptor is of that process, and not of another one with its number
+            for document in stream(record.identity, cgroup, interval_s, sentry):
+                write_out(encode(document) + "\n")
+    finally:
+        os.close(sentry)

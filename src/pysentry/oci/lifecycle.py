@@ -202,13 +202,15 @@ def _prepare(
         request.console, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         container.console_fd = theirs.detach()
     linux = bundle.spec.linux
+    record.cgroup = cgroups.plan(linux.cgroups_path, record.identity).to_document()
+    directory.save(record)  # whoever kills us now: `delete --force` finds what was made
     cgroup, more = cgroups.make(linux.cgroups_path, linux.resources, record.identity)
+    record.cgroup = cgroup.to_document()
     for warning in more:
         log.warn(warning)
     if cgroup.paths:
         undo.push(cgroup.destroy)
         undo.push(cgroup.kill)
-        record.cgroup = cgroup.to_document()
         container.cgroup = cgroup.paths
         directory.save(record)
     return config, cgroup

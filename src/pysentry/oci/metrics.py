@@ -6,16 +6,24 @@ container that cannot tell one of them, because it is paused or has no cgroup, h
 
 from __future__ import annotations
 
+from pysentry.oci import cgroups, client
 from pysentry.oci.cgroups.files import NO_LIMIT
+from pysentry.oci.ending import status_of
+from pysentry.oci.errors import OciError
+from pysentry.oci.state import CREATED, CREATING, PAUSED, RUNNING, STOPPED, Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
+    from pysentry.oci.state import Directory
+
 NO_LIMIT_V1 = 1 << 62
 """v1 shows 2^63 less a page where there is no limit."""
-STATUSES = ("creating", "created", "running", "paused", "stopped")
+STATUSES = (CREATING, CREATED, RUNNING, PAUSED, STOPPED)
+PATIENCE_S = 2.0
+"""For one sentry's answer: a scrape of many containers must not wait long for a sick one."""
 
 
 class Sample:
@@ -97,6 +105,32 @@ METRICS: tuple[tuple[str, str, str, Callable[[Sample], Iterable[tuple[dict[str, 
     ("pids", "gauge", "Processes and threads, the sentry's and the gofer's among them.", _counted("pids", "current")),
     ("pids_limit", "gauge", "The limit, where there is one.", _counted("pids", "limit")),
 )  # fmt: skip
+
+
+def collect(store: Store) -> list[Sample]:
+    """Every container that is there. What ends or is removed meanwhile is left out, or tells less."""
+    samples = []
+    for identity in store.identities():
+        try:
+            with store.look(identity) as directory:
+                record = directory.load()
+                status = status_of(directory, record)
+                report = _report(directory) if status in (CREATED, RUNNING) else {}
+        except OciError:
+            continue
+        stats = cgroups.reopen(record.cgroup).stats() if status in (CREATED, RUNNING, PAUSED) else {}
+        samples.append(Sample(identity, status, report, stats))
+    return samples
+
+
+def _report(directory: Directory) -> dict[str, int]:
+    """The sentry is not trusted: only numbers that it can have counted."""
+    try:
+        report = client.ask(directory, {"op": "stats"}, PATIENCE_S).get("report")
+    except OciError:
+        return {}
+    pairs = report.items() if isinstance(report, dict) else ()
+    return {str(key): value for key, value in pairs if type(value) is int and 0 <= value < 1 << 64}
 
 
 def render(samples: list[Sample]) -> str:
