@@ -95,8 +95,10 @@ def test_events_tell_of_an_oom_and_end_with_the_container(raw: RawRuntime) -> No
         assert events.stdout is not None
         assert json.loads(events.stdout.readline())["type"] == "stats"
         container.call("exec", "touch", mark)
-        kinds = [json.loads(line)["type"] for line in events.stdout]
-    assert "oom" in kinds
+        assert any(json.loads(line)["type"] == "oom" for line in events.stdout)
+        if not raw.is_ours:  # runc's goes on until the container is deleted
+            events.kill()
+        events.stdout.read()
     container.wait()
 
 
