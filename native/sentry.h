@@ -43,6 +43,7 @@ struct superblock {
     struct dentry *covered; /* the dentry it is mounted on; NULL for the first root */
     int32_t  store;         /* directory of a tmpfs of its own for content, with a size limit; -1: the common one */
     uint64_t store_dev;
+    int64_t  lease_ns;      /* FS_GOFER: how long the gofer's answers are believed (vfs/lease.c); 0: not at all, unless SB_CACHED */
 };
 
 #define INODE_LIVE      1  /* size, blocks and mtime are the host descriptor's: ask fstat(host_fd) */
@@ -56,6 +57,7 @@ struct superblock {
 #define INODE_WATCHED 128  /* Python has an inotify watch on it or (for a directory) on what is in it: fast paths that change it punt */
 #define INODE_STORED 512   /* content has a name in the store: ask inode_host_fd(), host_fd may be closed */
 #define INODE_OWNED 1024 /* of a bind whose gofer cannot give files away: owner and group are kept here, the dentry is pinned */
+#define INODE_SHARED 2048 /* of a bind: a file with several names (vfs/lease.c) */
 #define INODE_ATTACHED 256 /* Python keeps something by its id (xattrs, a FIFO): tell it when the inode goes */
 
 struct inode {
@@ -73,9 +75,12 @@ struct inode {
     char    *symlink;       /* target, NUL-terminated; NULL unless a symlink */
     char    *lower_path;    /* path in the gofer's tree where it differs from the dentry's own place; NULL: derived */
     union {
-        int64_t  checked_ns; /* lower: not 0 once the attributes came from the gofer */
+        int64_t  checked_ns; /* lower: when the attributes came from the gofer (CLOCK_MONOTONIC); 0: they did not, or are not true any more */
         uint64_t host_ino;   /* INODE_STORED: the host's number of the content */
     };
+    int64_t  names_since_ns, names_checked_ns, names_ctime_ns; /* directory of a bind: see vfs/lease.c */
+    uint32_t writers;        /* of a bind: descriptions open for writing */
+    struct inode *shared_next;
 };
 
 #define DENTRY_PINNED   1  /* must not be dropped: made here, or a whiteout over the lower tree */
@@ -93,6 +98,7 @@ struct dentry {
     struct dentry *first_child, *next_sibling, *prev_sibling;
     uint32_t refs;          /* descriptions, cwd, root, exe, mounts; children keep their parent by being linked */
     uint32_t flags;         /* DENTRY_* */
+    int64_t  checked_ns;    /* of a bind: when the gofer last said so */
     uint32_t hash;
     uint32_t name_len;
     char    *name;          /* NUL-terminated */
@@ -114,6 +120,7 @@ enum desc_kind {
 #define DESC_OWN_POS 256 /* host_fd is a dup of the inode's memfd: the file position is pos, all I/O is pread/pwrite */
 
 #define DESC_REINSTALL 512 /* host_fd was replaced since it was opened: what the workload holds natively is stale */
+#define DESC_WRITER 2048   /* counted in inode.writers */
 #define DESC_LOWER 1024    /* opened on a lower file of a tree: must follow when the inode is copied up (desc_follow_copy_up) */
 
 /* An open file description: one host descriptor, shared by dup and fork. */
@@ -265,6 +272,7 @@ int64_t um_read_cstr(struct task *t, uint64_t addr, char *into, uint64_t cap);  
 struct description *desc_new(uint32_t kind, int host_fd, uint32_t open_flags);  /* refs = 1, owns host_fd */
 void desc_ref(struct description *d);
 void desc_unref(struct description *d);     /* last: closes host_fd, lets go of dentry and inode */
+void desc_counts_writer(struct description *d); /* it was tied to its inode */
 struct description *fd_get(struct task *t, int fd);                /* borrowed; NULL: EBADF */
 int  fd_reserve(struct task *t, int lowest);                       /* number or -EMFILE; fd_install or fd_release it */
 void fd_release(struct task *t, int fd);
@@ -308,6 +316,13 @@ _Bool inode_content_is(const struct inode *i, uint64_t dev, uint64_t ino); /* is
 void inode_set_symlink(struct inode *i, const char *target);
 void inode_set_lower_path(struct inode *i, const char *path);
 void mount_attach(struct dentry *at, struct superblock *sb);
+void attributes_unknown(struct inode *i);  /* of a bind: changed on the host, ask before they are shown */
+int  gofer_fs_find(struct dentry *dir, const char *name, uint32_t len, struct dentry **found); /* one name of a bind, maybe negative: 0 or -errno; the name ends with a NUL */
+int  gofer_fs_refresh(struct dentry *d);   /* of a bind: attributes that may be shown: 0 or -errno (-ESTALE: something else has its place) */
+int  gofer_fs_open(struct dentry *d, uint32_t flags); /* host descriptor of a lower regular file or directory, with a file position of its own, or -errno; -ESTALE: the name leads to another file by now */
+void gofer_fs_distrust(struct dentry *d);  /* of a bind: the host said otherwise about this name */
+void inode_share(struct inode *i);         /* of a bind: it has several names, which are to lead here */
+void lower_forget(uint64_t inode_id);      /* no descriptor is kept for it any more (fast/lower.c) */
 int  dentry_path(struct dentry *root, struct dentry *d, char *into, uint32_t cap);    /* length or -ENAMETOOLONG; "(unreachable)" prefix as the kernel */
 int  dentry_lower_path(struct dentry *d, char *into, uint32_t cap); /* path in the gofer's tree, no leading slash */
 int  inode_permission(const struct credentials *c, const struct inode *i, uint32_t mask); /* 4 r, 2 w, 1 x: 0 or -EACCES */

@@ -49,8 +49,10 @@ void desc_unref(struct description *d)
         dir_listing_free(d->listing);
     if (d->dentry)
         dentry_unref(d->dentry);
-    if (d->inode)
+    if (d->inode) {
+        desc_drops_writer(d);
         inode_unref(d->inode);
+    }
     d->waiters = (struct waiter *)graveyard; /* nobody waits any more: the field links the graveyard */
     graveyard = d;
 }

@@ -107,7 +107,7 @@ static int take_snapshot(struct task *t, struct description *desc)
     up = up == t->fs->root ? up : up->parent;
     add(l, dir->inode->ino, DT_DIR, ".", 1);
     add(l, up->inode->ino, DT_DIR, "..", 2);
-    if (dir->sb->tree >= 0 && !(dir->inode->flags & (INODE_COMPLETE | INODE_UPPER))) {
+    if (dir->sb->tree >= 0 && !lease_is_complete(dir) && !(dir->inode->flags & INODE_UPPER)) {
         int error = add_lower(l, dir);
         if (error) {
             dir_listing_free(l);

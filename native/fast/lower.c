@@ -1,6 +1,7 @@
 /* lower.c - host descriptors of lower files, with as few round trips to the gofer as can be.
  *
- * A round trip costs more than all else that an open does, so, in trees that nobody changes (SB_CACHED):
+ * A round trip costs more than all else that an open does, so, in trees that nobody changes (SB_CACHED), and, but for opening
+ * ahead, in those with a lease (content is the inode's own; that the name still leads there was found out before):
  * - Files that are opened again and again: from the second read-only open on a descriptor is kept, and what is opened gets a
  *   duplicate with a position of its own (DESC_OWN_POS). The first open has its own host description: most files
  *   are opened once.
@@ -95,7 +96,7 @@ static int take_ahead(const struct inode *i)
 /* A first open: a host description of its own. */
 static int open_once(struct dentry *d)
 {
-    bool is_streak = is_plain_lower(d) && goes_on(d);
+    bool is_streak = (d->sb->flags & SB_CACHED) && is_plain_lower(d) && goes_on(d);
     int fd = take_ahead(d->inode);
     if (fd >= 0)
         return fd;
@@ -104,11 +105,20 @@ static int open_once(struct dentry *d)
 
 /* ---- keeping ------------------------------------------------------------------------------------*/
 
+void lower_forget(uint64_t inode_id)
+{
+    struct kept *k = &kept[inode_id % KEPT];
+    if (k->inode_id != inode_id)
+        return;
+    close(k->fd);
+    k->inode_id = 0;
+}
+
 int lower_open(struct dentry *d, uint32_t *desc_flags)
 {
     uint64_t id = d->inode->id;
     struct kept *k = &kept[id % KEPT];
-    if (!(d->sb->flags & SB_CACHED))
+    if (is_uncached(d->sb) ? !d->sb->lease_ns : !(d->sb->flags & SB_CACHED))
         return gofer_fs_open(d, O_RDONLY);
     if (k->inode_id != id) {
         if (seen[id % SEEN] != id) {

@@ -123,8 +123,9 @@ static int open_regular(const struct task *t, struct dentry *d, int flags, struc
         o->desc_flags |= DESC_INPLACE | DESC_LOWER;
         o->host_fd = lower_open(d, &o->desc_flags);
     } else {
+        uint32_t passed = (uint32_t)flags & (O_ACCMODE | O_TRUNC | O_APPEND | O_SYNC);
         o->desc_flags |= DESC_INPLACE;
-        o->host_fd = gofer_fs_open(d, (uint32_t)flags & (O_ACCMODE | O_TRUNC | O_APPEND | O_SYNC));
+        o->host_fd = passed ? gofer_fs_open(d, passed) : lower_open(d, &o->desc_flags);
     }
     return o->host_fd < 0 ? o->host_fd : 0;
 }
@@ -196,6 +197,7 @@ static struct description *describe(const struct opened *o, struct dentry *d, in
     dentry_ref(d);
     desc->inode = d->inode;
     inode_ref(d->inode);
+    desc_counts_writer(desc);
     return desc;
 }
 
@@ -224,6 +226,15 @@ static int64_t open_at(struct task *t, int dirfd, uint64_t user_path, int flags,
         error = create_file(t, &path, flags, mode, &opened, &made);
     else if (!error)
         error = open_existing(t, &path, flags, &opened);
+    if (path.dentry && is_uncached(path.dentry->sb) && (error == -ESTALE || error == -ENOENT)) {
+        /* The host changed it since it was looked up; that is known by now. */
+        error = walk_at(t, dirfd, name, walk_flags, &path);
+        if (!error)
+            error = open_existing(t, &path, flags, &opened);
+        else if (flags & O_CREAT)
+            error = SENTRY_PUNT;
+        error = error == -ESTALE ? SENTRY_PUNT : error;
+    }
     if (error) {
         fd_release(t, fd);
         return error;

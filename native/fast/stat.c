@@ -46,9 +46,10 @@ static int refresh(struct inode *i)
 static int refresh_found(const struct vfs_path *path)
 {
     struct dentry *d = path->dentry;
-    /* A walk over a bind brings fresh attributes of every name; "." and ".." are none. */
-    if (is_uncached(d->sb) && path->last != LAST_NORMAL) {
-        int error = gofer_fs_revalidate(d);
+    /* A walk over a bind brings fresh attributes of every name; "." and ".." are none, nor is the bind's own root. */
+    bool has_asked = is_uncached(d->sb) && !d->sb->lease_ns && path->last == LAST_NORMAL && d->parent != d;
+    if (d->sb->kind == FS_GOFER && !has_asked) {
+        int error = gofer_fs_refresh(d);
         if (error)
             return error == -ESTALE ? 0 : error;
     }
@@ -62,8 +63,8 @@ static int refresh_open(struct description *d)
     if (d->inode->sb->kind == FS_GOFER && !(d->inode->flags & INODE_PYTHON)) {
         if (d->host_fd >= 0)
             live_attributes(d->inode, d->host_fd);
-        else if (d->dentry && is_uncached(d->dentry->sb))
-            gofer_fs_revalidate(d->dentry);
+        else if (d->dentry)
+            gofer_fs_refresh(d->dentry);
         return 0;
     }
     return refresh(d->inode);

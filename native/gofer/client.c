@@ -220,9 +220,10 @@ int gofer_hello(struct gofer_client *client, uint32_t *flags, uint32_t cap, char
 }
 
 int gofer_walk(struct gofer_client *client, uint32_t tree, const char *path, uint32_t path_len, uint32_t base_len,
-               struct gofer_walk_answer *answer)
+               uint32_t flags, struct gofer_walk_answer *answer)
 {
-    struct gofer_walk request = {.tree = tree, .path_len = path_len, .base_len = base_len};
+    const uint32_t n_base = flags & GOFER_WALK_BASE ? 1 : 0;
+    struct gofer_walk request = {.tree = tree, .path_len = path_len, .base_len = base_len, .flags = flags};
     struct gofer_walk_reply reply;
     int size = round_trip(client, GOFER_WALK, &request, sizeof(request), path, path_len, NULL, NULL);
 
@@ -231,12 +232,13 @@ int gofer_walk(struct gofer_client *client, uint32_t tree, const char *path, uin
     if ((size_t)size < sizeof(reply))
         return is_dead(client);
     memcpy(&reply, reply_body(client), sizeof(reply));
-    if (reply.count > GOFER_MESSAGE_MAX || reply.target_len > GOFER_MESSAGE_MAX ||
+    if (reply.count > GOFER_MESSAGE_MAX || reply.count < n_base || reply.target_len > GOFER_MESSAGE_MAX ||
         (size_t)size != sizeof(reply) + reply.count * sizeof(struct gofer_attr) + reply.target_len)
         return is_dead(client);
-    answer->attrs = (const struct gofer_attr *)(const void *)(reply_body(client) + sizeof(reply));
-    answer->target = (const char *)(answer->attrs + reply.count);
-    answer->count = reply.count;
+    answer->base = (const struct gofer_attr *)(const void *)(reply_body(client) + sizeof(reply));
+    answer->attrs = answer->base + n_base;
+    answer->target = (const char *)(answer->base + reply.count);
+    answer->count = reply.count - n_base;
     answer->target_len = reply.target_len;
     answer->stop = reply.stop;
     return 0;

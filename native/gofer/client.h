@@ -24,6 +24,7 @@ struct gofer_client {
 
 /* Pointers into the client's buffer: good until its next call. */
 struct gofer_walk_answer {
+    const struct gofer_attr *base;  /* GOFER_WALK_BASE: of the directory */
     const struct gofer_attr *attrs; /* one for each component answered */
     const char *target;             /* of the last one if it is a symlink; no NUL */
     uint32_t count;
@@ -50,7 +51,7 @@ int gofer_hello(struct gofer_client *client, uint32_t *flags, uint32_t cap, char
 
 /* Attributes of the components of path[base_len..path_len). Returns 0. */
 int gofer_walk(struct gofer_client *client, uint32_t tree, const char *path, uint32_t path_len, uint32_t base_len,
-               struct gofer_walk_answer *answer);
+               uint32_t flags, struct gofer_walk_answer *answer);
 
 /* One page of a directory; start with cookie 0, go on with answer->next_cookie until answer->eof. Returns 0. */
 int gofer_readdir(struct gofer_client *client, uint32_t tree, const char *path, uint32_t path_len, uint64_t cookie,

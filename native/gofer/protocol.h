@@ -128,8 +128,11 @@ struct gofer_walk {
     uint32_t tree;
     uint32_t path_len;
     uint32_t base_len;
-    uint32_t reserved;
+    uint32_t flags; /* enum gofer_walk_flags */
 };
+
+/* BASE: the directory's own attributes come before those of the components, and count too. Not with base_len 0 or all. */
+enum gofer_walk_flags { GOFER_WALK_BASE = 1 };
 
 /*
  * stop: 0 all components answered; ENOENT, EACCES, ...: the component after the last one answered failed so;

@@ -134,6 +134,9 @@ static int answer_walk(struct gofer_server *server, const unsigned char *body, u
     walk.tree = request.tree;
     if (!gofer_find_tree(server, request.tree))
         return -EINVAL;
+    bool has_base = request.flags & GOFER_WALK_BASE;
+    if ((request.flags & ~(uint32_t)GOFER_WALK_BASE) || (has_base && (!request.base_len || request.base_len == path.len)))
+        return -EINVAL;
     if (request.base_len > path.len || (request.base_len && request.base_len < path.len &&
                                         path.bytes[request.base_len] != '/'))
         return -EINVAL;
@@ -150,6 +153,13 @@ static int answer_walk(struct gofer_server *server, const unsigned char *body, u
         int error = gofer_open_dir(server, request.tree, path.bytes, request.base_len, &dir);
         if (error < 0)
             return error;
+        if (has_base) {
+            error = gofer_attr_at(server, dir.fd, "", &walk.attrs[head.count++]);
+            if (error < 0) {
+                gofer_release_dir(&dir);
+                return error;
+            }
+        }
         walk_components(&walk, &dir, &path, request.base_len ? request.base_len + 1 : 0, limit);
         gofer_release_dir(&dir);
     }

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "../gofer/client.h"
 #include "../gofer/protocol.h"
@@ -25,6 +26,8 @@
 struct gofer_client *the_gofer;
 
 /* ---- answers become dentries --------------------------------------------------------------------*/
+
+static int64_t asked_ns; /* when the answer that is being kept was asked for */
 
 static void fill_inode(struct inode *i, const struct gofer_attr *a)
 {
@@ -44,7 +47,11 @@ static void fill_inode(struct inode *i, const struct gofer_attr *a)
     i->mtime_ns = a->mtime_sec * NSEC_PER_SEC + a->mtime_nsec;
     i->ctime_ns = a->ctime_sec * NSEC_PER_SEC + a->ctime_nsec;
     i->btime_ns = a->flags & GOFER_ATTR_BTIME ? a->btime_sec * NSEC_PER_SEC + a->btime_nsec : 0;
-    i->checked_ns = 1;
+    i->checked_ns = asked_ns;
+    if (S_ISDIR(i->mode) && i->sb->lease_ns)
+        lease_note_directory(i, asked_ns);
+    else if (i->nlink > 1 && !S_ISDIR(i->mode) && is_uncached(i->sb))
+        inode_share(i);
 }
 
 static bool is_same_inode(const struct inode *i, const struct gofer_attr *a)
@@ -61,6 +68,19 @@ static void take_target(struct inode *i, const char *target, uint32_t target_len
     i->symlink = vfs_must_copy(target, target_len);
 }
 
+/* The inode that is known for another name of the same file, or a new one. */
+static struct inode *inode_of(struct superblock *sb, const struct gofer_attr *a, const char *target, uint32_t target_len)
+{
+    struct inode *i = NULL;
+    if (a->nlink > 1 && is_uncached(sb))
+        i = inode_shared_find(sb, makedev(a->dev_major, a->dev_minor), a->ino);
+    if (!i || !is_same_inode(i, a))
+        i = inode_new(sb, a->mode);
+    fill_inode(i, a);
+    take_target(i, target, target_len);
+    return i;
+}
+
 /* What the sandbox knows wins in a tree (an upper entry, a whiteout); in a bind that others change, the host does. */
 static struct dentry *insert(struct dentry *dir, const char *name, uint32_t len, const struct gofer_attr *a,
                              const char *target, uint32_t target_len)
@@ -72,24 +92,24 @@ static struct dentry *insert(struct dentry *dir, const char *name, uint32_t len,
         if (is_same_inode(d->inode, a)) {
             fill_inode(d->inode, a);
             take_target(d->inode, target, target_len); /* the number may be another symlink's by now */
+            d->checked_ns = asked_ns;
             return d;
         }
         dentry_drop(d);
     }
-    struct inode *i = inode_new(dir->sb, a->mode);
-    fill_inode(i, a);
-    take_target(i, target, target_len);
-    return dentry_add(dir, name, len, i);
+    d = dentry_add(dir, name, len, inode_of(dir->sb, a, target, target_len));
+    d->checked_ns = asked_ns;
+    return d;
 }
 
 static void insert_negative(struct dentry *dir, const char *name, uint32_t len)
 {
     struct dentry *d = dentry_find(dir, name, len);
-    if (d && (!d->inode || is_ours(d) || !is_uncached(dir->sb)))
+    if (d && (is_ours(d) || !is_uncached(dir->sb)))
         return;
-    if (d)
+    if (d && d->inode)
         dentry_drop(d);
-    dentry_add(dir, name, len, NULL);
+    dentry_add(dir, name, len, NULL)->checked_ns = asked_ns;
 }
 
 /* ---- walking ------------------------------------------------------------------------------------*/
@@ -140,9 +160,15 @@ int gofer_fs_walk(struct dentry *dir, const char *rest)
         return SENTRY_PUNT;
 
     struct gofer_walk_answer answer;
-    int error = gofer_walk(the_gofer, (uint32_t)dir->sb->tree, path, path_len, (uint32_t)base_len, &answer);
+    uint32_t flags = dir->sb->lease_ns && base_len ? GOFER_WALK_BASE : 0;
+    asked_ns = sentry_now_ns();
+    int error = gofer_walk(the_gofer, (uint32_t)dir->sb->tree, path, path_len, (uint32_t)base_len, flags, &answer);
     if (error)
         return error;
+    if (flags) { /* one look at the directory renews all of its names */
+        if (is_same_inode(dir->inode, answer.base))
+            fill_inode(dir->inode, answer.base);
+    }
     uint32_t answered = answer.count < count ? answer.count : count;
     for (uint32_t n = 0; n < answered; n++) {
         bool is_last = n + 1 == answer.count;
@@ -169,7 +195,8 @@ int gofer_fs_revalidate(struct dentry *d)
     int len = dentry_lower_path(d, path, sizeof path);
     if (len < 0)
         return len;
-    int error = gofer_walk(the_gofer, (uint32_t)d->sb->tree, path, (uint32_t)len, (uint32_t)len, &answer);
+    asked_ns = sentry_now_ns();
+    int error = gofer_walk(the_gofer, (uint32_t)d->sb->tree, path, (uint32_t)len, (uint32_t)len, 0, &answer);
     if (error)
         return error;
     if (answer.count != 1)
@@ -177,7 +204,64 @@ int gofer_fs_revalidate(struct dentry *d)
     if (!is_same_inode(d->inode, &answer.attrs[0]))
         return -ESTALE;
     fill_inode(d->inode, &answer.attrs[0]);
+    d->checked_ns = asked_ns;
     return 0;
+}
+
+int gofer_fs_refresh(struct dentry *d)
+{
+    if (d->inode->flags & INODE_UPPER || lease_attributes_are_fresh(d->inode))
+        return 0;
+    return gofer_fs_revalidate(d);
+}
+
+void gofer_fs_distrust(struct dentry *d)
+{
+    d->checked_ns = 0;
+    if (d->inode)
+        attributes_unknown(d->inode);
+}
+
+/* ---- one name -----------------------------------------------------------------------------------*/
+
+/* What is known of a name and may be believed: true, with *found, which is NULL if it is known not to exist. */
+static bool is_known(struct dentry *dir, const char *name, uint32_t len, uint32_t flags, struct dentry **found)
+{
+    struct dentry *d = *found = dentry_find(dir, name, len);
+    if ((d && is_ours(d)) || (dir->inode->flags & INODE_UPPER))
+        return true;
+    if (!is_uncached(dir->sb))
+        return d || (dir->inode->flags & INODE_COMPLETE);
+    if (!d)
+        return lease_is_complete(dir);
+    return lease_name_is_fresh(d) && (!(flags & LOOKUP_LAST) || !d->inode || lease_mode_is_fresh(d->inode));
+}
+
+int gofer_fs_lookup(struct dentry *dir, const char *rest, uint32_t len, uint32_t flags, uint32_t *asked, struct dentry **found)
+{
+    *asked = 0;
+    if (is_known(dir, rest, len, flags, found))
+        return *found ? 0 : -ENOENT;
+    if (!*found && (!is_uncached(dir->sb) || dir->sb->lease_ns) && gofer_fs_was_read(dir)) {
+        /* Somebody read this directory (its own directories have dentries since then) and now looks at the files: the
+         * others will be asked for, too. */
+        gofer_fs_list(dir);
+        if (is_known(dir, rest, len, flags, found))
+            return *found ? 0 : -ENOENT;
+    }
+    int answered = gofer_fs_walk(dir, rest);
+    if (answered < 0)
+        return answered;
+    *asked = (uint32_t)answered;
+    *found = dentry_find(dir, rest, len);
+    return *found ? 0 : SENTRY_PUNT; /* the gofer answered something we could not keep */
+}
+
+int gofer_fs_find(struct dentry *dir, const char *name, uint32_t len, struct dentry **found)
+{
+    uint32_t asked;
+    int error = gofer_fs_lookup(dir, name, len, LOOKUP_LAST, &asked, found);
+    return error == SENTRY_PUNT ? -ENAMETOOLONG : error;
 }
 
 /* ---- directories --------------------------------------------------------------------------------*/
@@ -201,6 +285,7 @@ int gofer_fs_list(struct dentry *dir)
     uint64_t cookie = 0;
     bool is_complete = true;
     struct dentry *last = NULL;
+    asked_ns = sentry_now_ns();
     do {
         int error = gofer_readdir(the_gofer, (uint32_t)dir->sb->tree, path, (uint32_t)len, cookie, &answer);
         if (error)
@@ -222,11 +307,10 @@ int gofer_fs_list(struct dentry *dir)
         }
         cookie = answer.next_cookie;
     } while (!answer.eof);
-    if (is_uncached(dir->sb)) {
+    if (is_uncached(dir->sb))
         fill_inode(dir->inode, &answer.directory);
-    } else if (is_complete) {
+    if (is_complete && (!is_uncached(dir->sb) || dir->sb->lease_ns))
         dir->inode->flags |= INODE_COMPLETE;
-    }
     read_names[dir->inode->id % READ_PLACES] = 0;
     return is_complete ? 0 : SENTRY_PUNT;
 }
@@ -248,6 +332,7 @@ int gofer_fs_names(struct dentry *dir, gofer_fs_name tell, void *arg)
         return len;
     struct gofer_list_answer answer;
     uint64_t cookie = 0;
+    asked_ns = sentry_now_ns();
     do {
         int error = gofer_list(the_gofer, (uint32_t)dir->sb->tree, path, (uint32_t)len, cookie, &answer);
         if (error)
@@ -263,7 +348,7 @@ int gofer_fs_names(struct dentry *dir, gofer_fs_name tell, void *arg)
                 return SENTRY_PUNT;
             if (r->type == DT_DIR && directories < answer.n_attrs && name_len <= 255) {
                 const struct gofer_attr *a = &answer.attrs[directories++];
-                if ((a->flags & GOFER_ATTR_VALID) && !is_uncached(dir->sb))
+                if ((a->flags & GOFER_ATTR_VALID) && (!is_uncached(dir->sb) || dir->sb->lease_ns))
                     insert(dir, r->name, name_len, a, "", 0); /* who reads a tree goes there next */
             }
             if (name_len <= 255)
@@ -284,9 +369,18 @@ int gofer_fs_open(struct dentry *d, uint32_t flags)
     int len = dentry_lower_path(d, path, sizeof path);
     if (len < 0)
         return len;
+    asked_ns = sentry_now_ns();
     int fd = gofer_open(the_gofer, (uint32_t)d->sb->tree, path, (uint32_t)len, flags, &attr);
-    if (fd >= 0 && d->sb->kind == FS_GOFER && d->inode && is_same_inode(d->inode, &attr))
+    if (d->sb->kind != FS_GOFER || !d->inode)
+        return fd;
+    if (fd >= 0 && is_same_inode(d->inode, &attr)) {
         fill_inode(d->inode, &attr);
+    } else if (fd >= 0) { /* replaced meanwhile: whoever asked looks again */
+        close(fd);
+        fd = -ESTALE;
+    }
+    if (fd == -ENOENT || fd == -ESTALE)
+        gofer_fs_distrust(d);
     return fd;
 }
 

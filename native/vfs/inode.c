@@ -78,6 +78,8 @@ void inode_unref(struct inode *i)
     if ((i->flags & (INODE_PYTHON | INODE_LOCKS | INODE_ATTACHED)) && vfs_on_inode_gone)
         vfs_on_inode_gone(i->id);
     inode_drop_content(i);
+    if (i->flags & INODE_SHARED)
+        inode_unshare(i);
     free(i->symlink);
     free(i->lower_path);
     free(i);

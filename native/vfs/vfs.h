@@ -85,6 +85,18 @@ int vfs_walk(struct task *t, struct dentry *base, const char *path, uint32_t fla
 /* The dentry that a dirfd argument names: the working directory for AT_FDCWD. -EBADF, -ENOTDIR (not a file at all). */
 int vfs_base(struct task *t, int dirfd, const char *path, struct dentry **base);
 
+/* ---- lease.c: how long the gofer's answers are believed */
+
+bool lease_holds(const struct superblock *sb, int64_t since_ns);
+bool lease_name_is_fresh(const struct dentry *d);
+bool lease_is_complete(const struct dentry *dir);     /* INODE_COMPLETE, and still to be believed */
+bool lease_attributes_are_fresh(const struct inode *i);
+bool lease_mode_is_fresh(const struct inode *i);
+void lease_note_directory(struct inode *dir, int64_t asked_ns); /* its ctime is what the gofer said at asked_ns */
+void desc_drops_writer(struct description *d);
+struct inode *inode_shared_find(const struct superblock *sb, uint64_t dev, uint64_t ino);
+void inode_unshare(struct inode *i);
+
 /* ---- gofer_fs.c: lower trees and binds, through the gofer */
 
 struct gofer_client;
@@ -100,6 +112,11 @@ static inline bool is_ours(const struct dentry *d)
 {
     return d->mounted || (d->inode && (d->inode->flags & INODE_UPPER));
 }
+
+/* One name below dir, by what is known or, where that may not be true any more, by asking for all of rest at once (*asked:
+ * so many components were answered). 0: *found, maybe negative; -errno; SENTRY_PUNT: the gofer answered what could not be kept. */
+int gofer_fs_lookup(struct dentry *dir, const char *rest, uint32_t len, uint32_t flags, uint32_t *asked, struct dentry **found);
+#define LOOKUP_LAST 1 /* the attributes matter, too */
 
 /* Asks for the components at the start of rest, below dir, and makes dentries of the answers: how many were
  * answered (the last may be negative), or the first one's -errno. */
@@ -117,9 +134,6 @@ int gofer_fs_list(struct dentry *dir);
 typedef void (*gofer_fs_name)(void *arg, uint64_t ino, unsigned type, const char *name, uint32_t len);
 int gofer_fs_names(struct dentry *dir, gofer_fs_name tell, void *arg);
 bool gofer_fs_was_read(const struct dentry *dir); /* names were, attributes were not */
-
-/* Host descriptor of a lower regular file or directory, with a file position of its own, or -errno. */
-int gofer_fs_open(struct dentry *d, uint32_t flags);
 
 /* The same of several regular files of one directory, for reading: each a descriptor or -errno. names: NUL-ended ones. */
 int gofer_fs_open_many(struct dentry *dir, const char *names, uint32_t names_len, uint32_t count, int *fds);

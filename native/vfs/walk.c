@@ -56,23 +56,24 @@ static struct dentry *look_up(struct walk *w, struct dentry *dir, const char *na
     *error = -ENOENT;
     if (dir->flags & DENTRY_UNHASHED)
         return NULL;
-    if (is_uncached(sb) && w->fresh == 0 && !(dir->inode->flags & INODE_UPPER)) {
-        struct dentry *known = dentry_find(dir, name, len);
-        if (known && is_ours(known))
-            return known;
-        int asked = gofer_fs_walk(dir, name);
-        if (asked < 0) {
-            *error = asked;
-            return NULL;
+    if (sb->kind == FS_GOFER) {
+        struct dentry *found;
+        uint32_t asked;
+        if (w->fresh > 0) {
+            w->fresh--;
+            found = dentry_find(dir, name, len);
+            if (found)
+                return found;
         }
-        w->fresh = asked;
+        int failed = gofer_fs_lookup(dir, name, len, name[len] ? 0 : LOOKUP_LAST, &asked, &found);
+        w->fresh = asked ? (int32_t)asked - 1 : 0;
+        *error = failed ? failed : -ENOENT;
+        return failed ? NULL : found;
     }
-    if (w->fresh > 0)
-        w->fresh--;
     struct dentry *d = dentry_find(dir, name, len);
     if (d || (dir->inode->flags & INODE_COMPLETE))
         return d;
-    if ((dir->inode->flags & INODE_PYTHON) || sb->tree < 0 || (sb->kind != FS_TREE && sb->kind != FS_GOFER)) {
+    if ((dir->inode->flags & INODE_PYTHON) || sb->tree < 0 || sb->kind != FS_TREE) {
         *error = SENTRY_PUNT;
         return NULL;
     }

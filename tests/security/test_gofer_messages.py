@@ -251,7 +251,7 @@ def test_the_client_survives_a_hostile_gofer() -> None:
         lib.gofer_client_init(client, ours.fileno(), 0)
         theirs.send(protocol.HEADER.pack(16 + len(reply), 1, protocol.WALK, 0, 0) + reply)
         answer = ffi.new("struct gofer_walk_answer *")
-        assert lib.gofer_walk(client, 0, b"x", 1, 0, answer) == -errno.ECONNRESET
+        assert lib.gofer_walk(client, 0, b"x", 1, 0, 0, answer) == -errno.ECONNRESET
         assert client.dead
     head = protocol.READDIR_REPLY.pack(0, 1, 1) + bytes(protocol.ATTR.size)
     for size, name_len, target_len in ((0, 0, 0), (8, 0, 0), (136, 1, 0), (137, 0, 0), (65528, 0, 0), (144, 8, 1)):

@@ -57,14 +57,23 @@ on_failure: list[Callable[[Task, int, bool], None]] = []
 class Image:
     """An executable file that was opened and looked at."""
 
-    __slots__ = ("dentry", "desc", "elf", "head", "inode")
+    __slots__ = ("dentry", "desc", "elf", "head", "inode", "version")
 
     def __init__(self, dentry: CDentry, desc: CDescription) -> None:
         self.dentry = dentry
         self.desc = desc
         self.inode: CInode = dentry.inode
+        self.version = self._version()  # before the content is looked at
         self.head = os.pread(desc.host_fd, elf.PAGE, 0)
         self.elf: elf.Elf | None = None
+
+    def _version(self) -> tuple[int, int, int]:
+        status = os.fstat(self.desc.host_fd)
+        return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+    def is_unchanged(self) -> bool:
+        """Nobody wrote to the file since. In trees that nobody changes there is nothing to ask."""
+        return bool(self.dentry.sb.flags & lib.SB_CACHED) or self._version() == self.version
 
     def parse(self) -> elf.Elf:
         if self.elf is None:
@@ -76,7 +85,7 @@ class Image:
 
 
 class ImageCache:
-    """Programs of lower trees that nobody changes stay open: shells start the same few again and again."""
+    """Programs of lower trees that are cached stay open: shells start the same few again and again."""
 
     CAPACITY = 64
 
@@ -88,17 +97,28 @@ class ImageCache:
         identity = dentry.inode.id
         image = self._images.get(identity)
         if image is not None and not image.inode.flags & lib.INODE_UPPER and image.dentry == dentry:
-            lib.desc_ref(image.desc)
-            return image
+            if image.is_unchanged():
+                lib.desc_ref(image.desc)
+                return image
+            self._images.pop(identity).release()
         desc = filesystem_of(dentry.sb).open(task, dentry, os.O_RDONLY)
         attach(desc, dentry)  # holds the dentry as long as the image: it may be unlinked, or forgotten, during the exec
         image = Image(dentry, desc)
-        if dentry.sb.flags & lib.SB_CACHED and not dentry.inode.flags & (lib.INODE_UPPER | lib.INODE_PYTHON):
-            if len(self._images) >= self.CAPACITY:
-                self._images.pop(next(iter(self._images))).release()
+        is_kept = dentry.sb.flags & lib.SB_CACHED or dentry.sb.lease_ns
+        if is_kept and not dentry.inode.flags & (lib.INODE_UPPER | lib.INODE_PYTHON):
+            self._forget_unlinked()
+            if len(self._images) >= self.CAPACITY or identity in self._images:
+                oldest = identity if identity in self._images else next(iter(self._images))
+                self._images.pop(oldest).release()
             lib.desc_ref(desc)
             self._images[identity] = image
         return image
+
+    def _forget_unlinked(self) -> None:
+        """A program that was replaced or removed must not keep its blocks."""
+        for identity, image in list(self._images.items()):
+            if image.dentry.flags & lib.DENTRY_UNHASHED:
+                self._images.pop(identity).release()
 
 
 _images = ImageCache()

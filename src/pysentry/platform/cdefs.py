@@ -15,6 +15,7 @@ class CSuperblock(Protocol):
     root: CDentry
     covered: CDentry
     store: int
+    lease_ns: int
 
 
 class CInode(Protocol):
@@ -40,6 +41,7 @@ class CInode(Protocol):
     symlink: Any
     lower_path: Any
     checked_ns: int
+    writers: int
 
 
 class CDentry(Protocol):
@@ -52,6 +54,7 @@ class CDentry(Protocol):
     prev_sibling: CDentry
     refs: int
     flags: int
+    checked_ns: int
     hash: int
     name_len: int
     name: Any

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from pysentry.vfs.filesystem import FileSystem
     from pysentry.vfs.mounts import Maker
 
+ROOT_LEASE_NS = 1_000_000_000
+"""How soon what the host does in a container's root (`podman cp`) is seen. Volumes are asked each time: two containers
+may talk through one."""
 _NODES = {
     b"null": devices.NULL,
     b"zero": devices.ZERO,
@@ -105,7 +108,9 @@ class ContainerBuilder(RootBuilder):
             overlay.sb.next_ino = FIRST_UPPER_INO
             self.root = attach_mount(overlay, None, "overlay")
         else:
-            self.root = attach_mount(self.bind(flags, 0), None, "root")
+            root = self.bind(flags, 0)
+            root.sb.lease_ns = ROOT_LEASE_NS
+            self.root = attach_mount(root, None, "root")
 
     # ---- rows ----
 

@@ -141,6 +141,7 @@ def attach(description: CDescription, dentry: CDentry) -> None:
     if description.inode == ffi.NULL:
         lib.inode_ref(dentry.inode)
         description.inode = dentry.inode
+        lib.desc_counts_writer(description)
 
 
 # ---- what Python keeps about an inode -----------------------------------------------------------------------------

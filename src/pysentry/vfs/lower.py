@@ -10,7 +10,7 @@ from os import makedev
 
 from pysentry.abi.errno import ENAMETOOLONG, ENOENT, LinuxError, host_errors
 from pysentry.abi.fcntl import O_ACCMODE, O_APPEND, O_NOATIME, O_SYNC, O_TRUNC
-from pysentry.abi.stat import S_IFLNK, S_IFMT
+from pysentry.abi.stat import S_IFLNK, S_IFMT, is_directory
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs.dentry import new_inode
 
@@ -56,7 +56,9 @@ def fill_inode(inode: CInode, attr: Attr) -> None:
     inode.mtime_ns = attr.mtime_ns
     inode.ctime_ns = attr.ctime_ns
     inode.btime_ns = attr.btime_ns
-    inode.checked_ns = 1
+    inode.checked_ns = lib.sentry_now_ns()
+    if inode.nlink > 1 and not is_directory(inode.mode):
+        lib.inode_share(inode)
 
 
 def is_same_file(inode: CInode, attr: Attr) -> bool:

@@ -18,6 +18,7 @@ from pysentry.abi.errno import (
     ENOTDIR,
     ENXIO,
     EPERM,
+    ESTALE,
     ETXTBSY,
     host_errors,
 )
@@ -89,6 +90,16 @@ async def open_path(
     """
     if flags & O_TMPFILE_BIT:
         return _open_tmpfile(task, dirfd, path, flags, mode)
+    try:
+        return await _open_found(task, dirfd, path, flags, mode, resolve_flags)
+    except ESTALE:
+        # Somebody on the host was faster; what it did is known by now.
+        return await _open_found(task, dirfd, path, flags, mode, resolve_flags)
+
+
+async def _open_found(
+    task: Task, dirfd: int, path: bytes, flags: int, mode: int, resolve_flags: int
+) -> CDescription:
     follow = not flags & O_NOFOLLOW and flags & (O_CREAT | O_EXCL) != O_CREAT | O_EXCL
     walk = resolve(task, dirfd, path, follow, resolve_flags=resolve_flags, creates=bool(flags & O_CREAT))
     if walk.description is not None:

@@ -219,6 +219,11 @@ class Kernel:
         self.close(fd)
 
 
+def use_gofer(gofer: Gofer) -> None:
+    """Lets the vfs in C ask it too; both clients wait for each answer, so they can share a socket."""
+    lib.engine_gofer_init(gofer.transport.c.fd, 0)
+
+
 def tmpfs_kernel(**options: int) -> Kernel:
     """A kernel whose root is an empty file system in memory."""
     tree = make_tree(0, os.makedev(0, 99), mode=0o777, **options)
@@ -230,6 +235,7 @@ def tmpfs_kernel(**options: int) -> Kernel:
 def overlay_kernel(place: Path, gofer_uid: int | None = None) -> Iterator[tuple[Kernel, GoferClient]]:
     """A kernel whose root is an overlay on a host directory."""
     gofer = Gofer([Tree(str(place))], gofer_uid)
+    use_gofer(gofer)
     try:
         tree = make_tree(lib.SB_CACHED, os.makedev(0, 98), LowerTree(gofer.client, 0))
         lib.mount_attach(ffi.NULL, tree.sb)
@@ -245,6 +251,7 @@ def overlay_kernel(place: Path, gofer_uid: int | None = None) -> Iterator[tuple[
 def bind_kernel(place: Path, is_writable: bool = True, is_cached: bool = False) -> Iterator[Kernel]:
     """A kernel whose root is a bind of a host directory."""
     gofer = Gofer([Tree(str(place), writable=is_writable)])
+    use_gofer(gofer)
     try:
         flags = (0 if is_writable else lib.SB_RDONLY) | (lib.SB_CACHED if is_cached else 0)
         bind = make_bind(flags, LowerTree(gofer.client, 0))

@@ -14,13 +14,14 @@ from pysentry.sandbox.config import RunConfig
 from pysentry.vfs import mounts
 from pysentry.vfs.mounts import MountError, all_mounts, build_root, working_directory
 from tests.unit.gofer.harness import Gofer
-from tests.unit.vfs.kernel_in_process import Kernel
+from tests.unit.vfs.kernel_in_process import Kernel, use_gofer
 
 
 @contextmanager
 def sandbox(config: RunConfig) -> Iterator[Kernel]:
     trees = [Tree(config.rootfs)] + [Tree(source, writable=not is_ro) for source, _, is_ro in config.binds]
     gofer = Gofer(trees)
+    use_gofer(gofer)
     devices = {name: os.open(b"/dev/" + name, os.O_RDWR) for name in (b"null", b"zero", b"full")}
     mounts._mounts.clear()
     try:

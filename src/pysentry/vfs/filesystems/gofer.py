@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from time import time_ns
 
-from pysentry.abi.errno import EOPNOTSUPP, EPERM, ESTALE, LinuxError, host_errors
+from pysentry.abi.errno import EEXIST, ENOENT, EOPNOTSUPP, EPERM, ESTALE, LinuxError, host_errors
 from pysentry.abi.fcntl import O_RDWR, RENAME_EXCHANGE, RENAME_NOREPLACE
-from pysentry.abi.stat import S_IFLNK, S_IFMT, is_directory, is_regular
+from pysentry.abi.stat import is_directory, is_regular
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs.dentry import (
     add,
@@ -30,7 +30,6 @@ from pysentry.vfs.lower import (
     PASSED_OPEN_FLAGS,
     LowerTree,
     fill_inode,
-    is_same_file,
     is_shown_xattr,
     lower_path,
     new_lower_inode,
@@ -42,6 +41,9 @@ if TYPE_CHECKING:
     from gofer.protocol import Attr
     from pysentry.kernel.task import Task
     from pysentry.platform.cdefs import CDentry, CDescription, CInode, CSuperblock
+
+
+_FOUND = ffi.new("struct dentry **")
 
 
 class GoferFileSystem(FileSystem):
@@ -58,36 +60,11 @@ class GoferFileSystem(FileSystem):
     # ---- names ----
 
     def lookup(self, task: Task | None, directory: CDentry, name: bytes) -> CDentry | None:
-        found = find(directory, name)
-        if found is not None and (_is_ours(found) or self.sb.flags & lib.SB_CACHED):
-            return found if is_positive(found) else None
-        if directory.inode.flags & lib.INODE_UPPER:
-            return None
-        if directory.inode.flags & lib.INODE_COMPLETE and self.sb.flags & lib.SB_CACHED:
-            return None
-        entry = self.tree.entry(directory, name)
-        return self._keep(directory, name, entry)
-
-    def _keep(self, directory: CDentry, name: bytes, entry: tuple[Attr, bytes] | None) -> CDentry | None:
-        """Brings the cache in step with what the gofer said about a name."""
-        found = find(directory, name)
-        if entry is None:
-            if found is not None and is_positive(found):
-                lib.dentry_drop(found)
-            if self.sb.flags & lib.SB_CACHED:
-                add(directory, name, None)
-            return None
-        attr, target = entry
-        if found is not None and is_positive(found):
-            if _is_ours(found):
-                return found
-            if is_same_file(found.inode, attr):
-                fill_inode(found.inode, attr)
-                if attr.mode & S_IFMT == S_IFLNK:
-                    lib.inode_set_symlink(found.inode, target)
-                return found
-            lib.dentry_drop(found)
-        return add(directory, name, new_lower_inode(self.sb, attr, target))
+        error = lib.gofer_fs_find(directory, name, len(name), _FOUND)
+        if error < 0 and error != -ENOENT.errno:
+            raise LinuxError.from_errno(-error)
+        found = _FOUND[0]
+        return found if not error and is_positive(found) else None
 
     def readdir(self, task: Task | None, directory: CDentry) -> list[tuple[bytes, int, int]]:
         if directory.inode.flags & lib.INODE_UPPER:
@@ -98,7 +75,6 @@ class GoferFileSystem(FileSystem):
             number = 1
             if entry.attr.is_valid:
                 number = entry.attr.ino
-                self._keep(directory, entry.name, (entry.attr, entry.target))
             listed.append((entry.name, number, entry.type))
             names.add(entry.name)
         for child in children(directory):  # mount points that the host does not have
@@ -124,7 +100,14 @@ class GoferFileSystem(FileSystem):
     ) -> tuple[CDentry, int]:
         path = path_below(directory, name)
         with host_errors():
-            host_fd, attr = self.client.create(self.tree.number, path, flags, mode & 0o7777, uid, gid)
+            try:
+                host_fd, attr = self.client.create(self.tree.number, path, flags, mode & 0o7777, uid, gid)
+            except OSError as error:
+                known = find(directory, name)
+                if known is None or not self.sb.lease_ns or error.errno != EEXIST.errno:
+                    raise
+                lib.gofer_fs_distrust(known)
+                raise OSError(ESTALE.errno, "made meanwhile") from None
         return self._made(directory, name, attr, uid, gid), host_fd
 
     def mkdir(self, directory: CDentry, name: bytes, mode: int, uid: int, gid: int) -> CDentry:
@@ -155,15 +138,22 @@ class GoferFileSystem(FileSystem):
         with host_errors():
             attr = self.client.link(self.tree.number, old_path, path)
         fill_inode(source.inode, attr)
-        return add(directory, name, source.inode)
+        return self._named(directory, name, source.inode)
 
     def _made(
         self, directory: CDentry, name: bytes, attr: Attr, uid: int, gid: int, target: bytes = b""
     ) -> CDentry:
         """The dentry of something new, which the gofer gave to its owner, if it could."""
-        made = add(directory, name, new_lower_inode(self.sb, attr, target))
+        made = self._named(directory, name, new_lower_inode(self.sb, attr, target))
         if self.keeps_owners and (attr.uid, attr.gid) != (uid, gid):
             self._keep_owner(made, uid, gid)
+        return made
+
+    def _named(self, directory: CDentry, name: bytes, inode: CInode) -> CDentry:
+        """A name that we made."""
+        made = add(directory, name, inode)
+        made.checked_ns = inode.checked_ns
+        lib.attributes_unknown(directory.inode)
         return made
 
     def _keep_owner(self, dentry: CDentry, uid: int | None, gid: int | None) -> None:
@@ -181,7 +171,9 @@ class GoferFileSystem(FileSystem):
         with host_errors():
             self.client.unlink(self.tree.number, path)
         victim.inode.nlink -= 1
-        lib.dentry_drop(victim)
+        if not victim.inode.nlink:
+            lib.lower_forget(victim.inode.id)
+        _gone(victim)
 
     def rmdir(self, victim: CDentry) -> None:
         path = lower_path(victim)
@@ -189,26 +181,44 @@ class GoferFileSystem(FileSystem):
             self.client.rmdir(self.tree.number, path)
         victim.inode.nlink = 0
         victim.parent.inode.nlink -= 1
-        lib.dentry_drop(victim)
+        _gone(victim)
 
     def rename(self, source: CDentry, directory: CDentry, name: bytes, target: CDentry | None) -> None:
         old_path, path = lower_path(source), path_below(directory, name)
         with host_errors():
-            self.client.rename(self.tree.number, old_path, path, 0 if target is not None else RENAME_NOREPLACE)
+            try:
+                self.client.rename(self.tree.number, old_path, path, 0 if target is not None else RENAME_NOREPLACE)
+            except OSError as error:
+                if target is not None or error.errno != EEXIST.errno:
+                    raise
+                self.client.rename(self.tree.number, old_path, path)  # it came from outside meanwhile
         if target is not None:
             target.inode.nlink = 0 if is_directory(target.inode.mode) else target.inode.nlink - 1
+            lib.attributes_unknown(target.inode)
+        self._moved(source, source.parent, directory)
         move(source, directory, name)
 
     def exchange(self, one: CDentry, other: CDentry) -> None:
         one_path, other_path = lower_path(one), lower_path(other)
         with host_errors():
             self.client.rename(self.tree.number, one_path, other_path, RENAME_EXCHANGE)
+        self._moved(one, one.parent, other.parent)
+        self._moved(other, one.parent, other.parent)
         swap(one, other)
+
+    def _moved(self, dentry: CDentry, *directories: CDentry) -> None:
+        dentry.checked_ns = lib.sentry_now_ns()
+        for changed in (dentry, *directories):
+            lib.attributes_unknown(changed.inode)
 
     # ---- files ----
 
     def open(self, task: Task, dentry: CDentry, flags: int) -> CDescription:
-        host_fd = self.tree.open(_hashed(dentry), flags)
+        place = _hashed(dentry)
+        with host_errors():
+            host_fd = lib.gofer_fs_open(place, flags & PASSED_OPEN_FLAGS)
+            if host_fd < 0:  # ENOENT: the name was there a moment ago
+                raise OSError(ESTALE.errno if host_fd == -ENOENT.errno else -host_fd, "open")
         return file_description(lib.DESC_FILE, host_fd, flags & ~0o1000)
 
     def refresh(
@@ -223,12 +233,7 @@ class GoferFileSystem(FileSystem):
             return
         if self.sb.flags & lib.SB_CACHED and (self.sb.flags & lib.SB_RDONLY or not is_regular(inode.mode)):
             return  # nobody changes it; a regular file's size changes by our own writes
-        try:
-            entry = self.tree.attributes(dentry)
-        except LinuxError:
-            return
-        if entry is not None and is_same_file(inode, entry[0]):
-            fill_inode(inode, entry[0])
+        lib.gofer_fs_refresh(dentry)
 
     def setattr(
         self,
@@ -297,6 +302,12 @@ class GoferFileSystem(FileSystem):
 def _is_ours(dentry: CDentry) -> bool:
     """A mount point, or a directory that boot made on the way to one: not the host's to take away."""
     return is_mount_point(dentry) or (is_positive(dentry) and bool(dentry.inode.flags & lib.INODE_UPPER))
+
+
+def _gone(victim: CDentry) -> None:
+    lib.attributes_unknown(victim.inode)
+    lib.attributes_unknown(victim.parent.inode)
+    lib.dentry_drop(victim)
 
 
 def _hashed(dentry: CDentry) -> CDentry:
