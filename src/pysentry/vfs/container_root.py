@@ -17,14 +17,14 @@ from pysentry.platform.native import ffi, lib
 from pysentry.vfs import devices
 from pysentry.vfs.copy_up import copy_content
 from pysentry.vfs.filesystem import content_fd, filesystem_of
+from pysentry.vfs.filesystems.bind import make_bind_of
 from pysentry.vfs.filesystems.dev import TTY_GROUP, register_devices
-from pysentry.vfs.filesystems.generated import GeneratedFileSystem
 from pysentry.vfs.filesystems.gofer import GoferFileSystem
 from pysentry.vfs.filesystems.mqueue import mqueue_file_system
 from pysentry.vfs.filesystems.proc_cgroup import show_hierarchies
 from pysentry.vfs.filesystems.pts import make_pts
 from pysentry.vfs.filesystems.tree import TreeFileSystem, make_tree
-from pysentry.vfs.lower import LowerTree, lower_path
+from pysentry.vfs.lower import LowerTree
 from pysentry.vfs.mount_options import MountOptionError, number, octal, size, superblock_flags
 from pysentry.vfs.mounts import (
     FIRST_UPPER_INO,
@@ -83,6 +83,8 @@ def build_container_root(
         builder.mount_row(row)
     register_devices(host_devices)
     builder.make_devices()
+    if config.process is not None:
+        builder.make_directory(config.process.cwd)
     for path in config.readonly_paths:
         builder.make_read_only(os.fsencode(path))
     for path in config.masked_paths:
@@ -195,6 +197,13 @@ class ContainerBuilder(RootBuilder):
             attach_mount(bind, place, "cgroup")
         tree.sb.flags |= lib.SB_RDONLY
 
+    def make_directory(self, path: str) -> None:
+        """The first program's working directory, made as runc does if it is missing. Where it cannot be, chdir says so."""
+        try:
+            self.mount_point(os.fsencode(path), True)
+        except LinuxError:
+            pass
+
     # ---- devices ----
 
     def make_devices(self) -> None:
@@ -238,28 +247,9 @@ class ContainerBuilder(RootBuilder):
     def make_read_only(self, path: bytes) -> None:
         """As a read-only bind of the path onto itself. Missing paths are none to protect."""
         found = self.find(path)
-        if found is None or found.sb.flags & lib.SB_RDONLY:
-            return
-        file_system = filesystem_of(found.sb)
-        flags = found.sb.flags | lib.SB_RDONLY
-        if isinstance(file_system, GeneratedFileSystem):
-            attach_mount(file_system.show_part(found, flags), found, file_system.type_name)
-        elif found.sb.tree >= 0 and not found.inode.flags & lib.INODE_UPPER:
-            tree_number = found.sb.tree
-            made: FileSystem
-            if found.sb.kind == lib.FS_TREE:
-                lower = LowerTree(self.client, tree_number)
-                made = make_tree(flags, found.sb.dev, lower, root_path=lower_path(found))
-            else:
-                made = self.bind(flags, tree_number, root_path=lower_path(found))
-            attach_mount(made, found, file_system.type_name)
-        elif is_directory(found.inode.mode):
-            tree = make_tree(flags & ~lib.SB_RDONLY, new_device(), mode=found.inode.mode & 0o7777)
-            _copy_tree(found, tree, tree.sb.root)
-            tree.sb.flags |= lib.SB_RDONLY
-            attach_mount(tree, found, "tmpfs")
-        else:
-            raise MountError(f"readonly path {os.fsdecode(path)}: a file in memory cannot be made read-only")
+        if found is not None and not found.sb.flags & lib.SB_RDONLY:
+            name = filesystem_of(found.sb).type_name
+            attach_mount(make_bind_of(found, found.sb.flags | lib.SB_RDONLY), found, name)
 
     def mask(self, path: bytes) -> None:
         """An empty read-only directory over a directory, an empty file over anything else."""

@@ -14,8 +14,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pysentry.sandbox.config import MountRow
 
-_FLAGS = {"ro": lib.SB_RDONLY, "nosuid": lib.SB_NOSUID, "nodev": lib.SB_NODEV, "noexec": lib.SB_NOEXEC}
-_FLAGS |= {"rro": lib.SB_RDONLY, "rnosuid": lib.SB_NOSUID, "rnodev": lib.SB_NODEV, "rnoexec": lib.SB_NOEXEC}
+_FLAGS = {
+    "ro": lib.SB_RDONLY,
+    "nosuid": lib.SB_NOSUID,
+    "nodev": lib.SB_NODEV,
+    "noexec": lib.SB_NOEXEC,
+    "noatime": lib.SB_NOATIME,
+    "nodiratime": lib.SB_NODIRATIME,
+    "nosymfollow": lib.SB_NOSYMFOLLOW,
+}
 _SUFFIXES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 
 
@@ -27,7 +34,7 @@ def superblock_flags(row: MountRow) -> int:
     """SB_* of the words."""
     flags = 0
     for word in row.words:
-        flags |= _FLAGS.get(word, 0)
+        flags |= _FLAGS.get(word, 0) | _FLAGS.get(word.removeprefix("r"), 0)  # "rro": with what is mounted below
     return flags
 
 
@@ -35,7 +42,7 @@ def size(row: MountRow, name: str = "size") -> int:
     """Bytes, as the kernel's memparse() reads them, or a part of the machine's memory ("50%"). 0: no limit."""
     text = row.options.get(name, "").lower()
     if not text:
-        return 0
+        return 4096 * _number(row, "nr_blocks", row.options["nr_blocks"], 10) if "nr_blocks" in row.options else 0
     if text.endswith("%"):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * _number(row, name, text[:-1], 10) // 100
     suffix = text[-1] if text[-1].isalpha() else ""

@@ -266,9 +266,9 @@ class RootBuilder:
             flags |= lib.SB_CACHED
         self.mount(self.bind(flags, number), path, source)
 
-    def bind(self, flags: int, number: int, type_name: str = "gofer", root_path: bytes = b"") -> GoferFileSystem:
+    def bind(self, flags: int, number: int, type_name: str = "gofer") -> GoferFileSystem:
         """A file system over one of the gofer's trees."""
-        made = make_bind(flags, LowerTree(self.client, number), type_name, root_path)
+        made = make_bind(flags, LowerTree(self.client, number), type_name)
         made.keeps_owners = bool(self.tree_flags[number] & TREE_ONE_OWNER)
         return made
 

@@ -197,13 +197,6 @@ class GeneratedFileSystem(FileSystem):
             return None
         return add(directory, name, self._inode(made, _number(directory.inode.ino, name)))
 
-    def show_part(self, dentry: CDentry, sb_flags: int) -> GeneratedFileSystem:
-        """Another superblock over what a dentry stands for: a bind of a part onto itself."""
-        sb = lib.sb_new(self.sb.kind, sb_flags, -1, self.sb.dev)
-        part = type(self)(sb, attachment(dentry.inode, "node"))
-        sb.root.inode.ino = dentry.inode.ino
-        return part
-
     def readdir(self, task: Task | None, directory: CDentry) -> list[tuple[bytes, int, int]]:
         node: Directory = attachment(directory.inode, "node")
         number = directory.inode.ino

@@ -326,15 +326,12 @@ def _check_name(name: bytes) -> None:
 
 
 def make_bind(
-    sb_flags: int, tree: LowerTree, type_name: str = GoferFileSystem.type_name, root_path: bytes = b""
+    sb_flags: int, tree: LowerTree, type_name: str = GoferFileSystem.type_name
 ) -> GoferFileSystem:
-    """A new superblock over one of the gofer's trees, from `root_path` in it on."""
-    attr, target = tree.root(root_path)
+    """A new superblock over one of the gofer's trees."""
+    attr, target = tree.root()
     sb = lib.sb_new(lib.FS_GOFER, sb_flags, tree.number, os.makedev(attr.dev_major, attr.dev_minor))
     bind = GoferFileSystem(sb, tree)
     bind.type_name = type_name
-    root = new_lower_inode(sb, attr, target)
-    if root_path:
-        lib.inode_set_lower_path(root, root_path)
-    lib.dentry_root(sb, root)
+    lib.dentry_root(sb, new_lower_inode(sb, attr, target))
     return bind
