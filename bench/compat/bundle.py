@@ -60,7 +60,7 @@ def _bind(paths: Sequence[str], mode: str) -> list[dict[str, Any]]:
 
 def _own() -> list[dict[str, Any]]:
     def row(destination: str, kind: str, *options: str) -> dict[str, Any]:
-        return {"destination": destination, "type": kind, "source": kind, "options": ["nosuid", *options]}
+        return {"destination": destination, "type": kind, "source": kind, "options": list(options)}
 
     return [
         row("/proc", "proc"),

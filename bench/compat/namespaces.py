@@ -16,7 +16,7 @@ import sys
 CLONE_ALL = 0x10000000 | 0x00020000 | 0x20000000 | 0x40000000 | 0x04000000 | 0x08000000  # user ns pid net uts ipc
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
 SYS_MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY = 442, -100, 0x8000, 1
-PR_SET_PDEATHSIG, SIGKILL = 1, 9
+PR_SET_PDEATHSIG, SIGKILL, SIGPIPE, SIGXFSZ = 1, 9, 13, 25
 PR_CAPBSET_DROP, CAP_SYS_RESOURCE = 24, 24
 SETUP_FAILED = 250
 
@@ -83,7 +83,7 @@ def make_mounts(place: str) -> None:
     set_read_only("/", True, AT_RECURSIVE)
     set_read_only(place, False)
     make_devices()
-    mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
+    mount("tmpfs", "/tmp", "tmpfs", MS_NODEV, "mode=1777")  # set-user-ID programs are tested there
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV)
     bind("/proc/sys", "/proc/sys")
     own = [f"/proc/sys/{name}" for name in WRITABLE_SETTINGS if os.path.exists(f"/proc/sys/{name}")]
@@ -101,6 +101,10 @@ def raise_loopback() -> None:
 
 
 def be_command(uid: int, gid: int, argv: list[str]) -> None:
+    """As a login would leave it: a session of these namespaces, no signal ignored (Python ignores two)."""
+    os.setsid()
+    for number in (SIGPIPE, SIGXFSZ):
+        libc.signal(number, ctypes.c_void_p(0))
     if (uid, gid) != (0, 0):
         os.setgroups([])
         os.setgid(gid)
