@@ -15,7 +15,7 @@ import re
 import sys
 from pathlib import Path
 
-from generator import emit_c, emit_compat, emit_python, rows, seccomp_filter
+from generator import emit_c, emit_compat, emit_python, handlers, rows, seccomp_filter
 from generator.arg_types import RowError
 
 FOLDER = Path(__file__).resolve().parent
@@ -33,12 +33,13 @@ def policy_digest(table: rows.Table) -> str:
 
 
 def plain_outputs(table: rows.Table) -> dict[str, str]:
-    """Path -> content of what follows from the rows alone."""
+    """Path -> content of what follows from the rows (and, of one, from the handlers that there are)."""
     return {
         "native/generated/syscall_table.h": emit_c.syscall_table(table),
         "src/pysentry/abi/syscall_nr.py": emit_python.syscall_numbers(table),
         "src/pysentry/abi/syscall_rows.py": emit_python.syscall_rows(table),
         "src/pysentry/syscalls/_decoders.py": emit_python.decoders(table),
+        "src/pysentry/syscalls/_modules.py": handlers.handler_modules(table, ROOT / "src/pysentry/syscalls"),
         "src/pysentry/trace/_formats.py": emit_python.trace_formats(table),
         "COMPAT.md": emit_compat.compat(table),
     }

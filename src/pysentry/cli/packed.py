@@ -37,26 +37,32 @@ class Pack:
         self._folder = folder
         self._index = index
         self._codes = codes
+        self._is_held = False
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         entry = self._index.get(name)
         if entry is None:
             return None
-        is_package, time_ns, size, _, _ = entry
+        is_package = entry[0]
         place = f"{self._folder}/{name.replace('.', '/')}"
         source = f"{place}/__init__.py" if is_package else f"{place}.py"
-        if time_ns >= 0:
-            try:
-                status = stat(source)
-            except OSError:
-                return None
-            if status.st_mtime_ns != time_ns or status.st_size != size:
-                return None
+        if not self._is_held and not _is_fresh(source, entry):
+            return None
         spec: ModuleSpec = _frozen_importlib.ModuleSpec(name, self, origin=source, is_package=is_package)  # type: ignore[arg-type]
         spec.has_location = True
         if is_package:
             spec.submodule_search_locations = [place]
         return spec
+
+    def hold(self) -> bool:
+        """Before there are no files any more: what was not imported yet will come from here, however its sources
+        change. False: something is not fresh, and nothing is held."""
+        self._is_held = all(
+            _is_fresh(f"{self._folder}/{name.replace('.', '/')}.py", entry)
+            for name, entry in self._index.items()
+            if name not in sys.modules and not entry[0]
+        )
+        return self._is_held
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return None
@@ -69,6 +75,17 @@ class Pack:
         code: CodeType = marshal.loads(self._codes[start : start + size])
         _fix_co_filename(code, spec.origin)
         exec(code, module.__dict__)
+
+
+def _is_fresh(source: str, entry: Entry) -> bool:
+    _, time_ns, size, _, _ = entry
+    if time_ns < 0:
+        return True
+    try:
+        status = stat(source)
+    except OSError:
+        return False
+    return status.st_mtime_ns == time_ns and status.st_size == size
 
 
 def install(folder: str) -> None:

@@ -350,7 +350,7 @@ class ControlDescription(Description):
         raise ENOSYS("loop-control")
 
 
-def _open_loop(task: Task, dentry: CDentry, flags: int) -> CDescription:
+def open_loop(task: Task, dentry: CDentry, flags: int) -> CDescription:
     number = os.minor(dentry.inode.rdev)
     if number >= COUNT:
         raise ENXIO("loop device")
@@ -365,11 +365,7 @@ def _open_loop(task: Task, dentry: CDentry, flags: int) -> CDescription:
     return made.c
 
 
-def _open_control(task: Task, dentry: CDentry, flags: int) -> CDescription:
+def open_control(task: Task, dentry: CDentry, flags: int) -> CDescription:
     made = new_description(lib.DESC_PYTHON, -1, flags, ControlDescription)
     made.c.flags |= lib.DESC_NO_POLL | lib.DESC_PY_READ | lib.DESC_PY_WRITE
     return made.c
-
-
-devices.register_block_major(devices.LOOP_MAJOR, _open_loop)
-devices.register(*devices.LOOP_CONTROL, _open_control)

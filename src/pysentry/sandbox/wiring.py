@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 
-from pysentry.kernel import mqueue
 from pysentry.kernel.description import description_gone
+from pysentry.kernel.late import late
 from pysentry.kernel.uts import NAME_MAX, uts
 from pysentry.platform import hooks
-from pysentry.vfs import locks
+from pysentry.syscalls._modules import MODULES
+from pysentry.syscalls.registry import LATE
+from pysentry.vfs import devices, locks
 from pysentry.vfs.dentry import forget_inode
 
 TYPE_CHECKING = False
@@ -17,58 +20,55 @@ if TYPE_CHECKING:
     from pysentry.platform.cdefs import CDescription
     from pysentry.sandbox.config import RunConfig
 
-FAMILIES = (
-    "aio",
+COMMON = (
     "attr",
     "dir",
-    "epoll",
-    "eventfd",
     "fcntl",
-    "flock",
-    "handle",
-    "inotify",
     "identity",
     "io",
     "ioctl",
     "limits",
     "memory",
-    "mount",
-    "mqueue",
-    "msg",
     "open",
     "pipe",
     "poll",
     "process",
-    "sched",
-    "sem",
-    "shm",
-    "signal",
-    "signalfd",
-    "socket",
     "stat",
     "system",
     "time",
-    "timer",
-    "timerfd",
-    "xattr",
 )
+"""Handlers that hardly any program does without. All others are imported when one of their calls is first made."""
 
 
 def connect(config: RunConfig) -> None:
-    """Imports every family of handlers and registers the hooks. Once, before the lock-up."""
+    """Imports the common families of handlers and registers the hooks. Once, before the lock-up."""
     from importlib import import_module
 
-    for family in FAMILIES:
-        import_module(f"pysentry.syscalls.{family}")
-    import_module("pysentry.kernel.loop")  # registers its devices
+    for module in COMMON if _hold_modules() else MODULES:
+        import_module(f"pysentry.syscalls.{module}")
+    for module, numbers in MODULES.items():
+        LATE.update(dict.fromkeys(numbers, module))
+    devices.register_block_major(devices.LOOP_MAJOR, late("pysentry.kernel.loop", "open_loop"))
+    devices.register(*devices.LOOP_CONTROL, late("pysentry.kernel.loop", "open_control"))
     if config.container is not None or config.mounts:
         import_module("pysentry.vfs.container_root")
     uts.nodename = os.fsencode(config.hostname)[:NAME_MAX]
     hooks.on_fd_closed.append(_fd_closed)
-    hooks.on_fd_closed.append(mqueue.on_fd_closed)
+    hooks.on_fd_closed.append(_queue_closed)
     hooks.on_description_gone.append(description_gone)
     hooks.on_inode_gone.append(forget_inode)
 
 
+def _hold_modules() -> bool:
+    """True if what is imported later comes from memory (cli/packed.py): after the lock-up there are no files."""
+    return any(finder.hold() for finder in sys.meta_path if hasattr(finder, "hold"))
+
+
 def _fd_closed(task: Task, desc: CDescription) -> None:
     locks.on_fd_closed(task.c.files, desc)
+
+
+def _queue_closed(task: Task, desc: CDescription) -> None:
+    mqueue = sys.modules.get("pysentry.kernel.mqueue")
+    if mqueue is not None:  # else nobody has made one
+        mqueue.on_fd_closed(task, desc)

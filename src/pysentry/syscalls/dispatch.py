@@ -11,7 +11,7 @@ from pysentry.kernel.report import internal_error
 from pysentry.kernel.wait import Interrupted, drive
 from pysentry.platform.native import lib
 from pysentry.syscalls._decoders import DECODERS
-from pysentry.syscalls.registry import ERESTARTSYS, HANDLERS, RESTARTS
+from pysentry.syscalls.registry import ERESTARTSYS, HANDLERS, RESTARTS, import_late
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,10 +25,12 @@ def answer(task: Task) -> int:
     trap = task.c.trap
     nr = trap.nr
     handler = HANDLERS.get(nr)
-    if handler is None:
-        lib.sentry_stats.unknown += 1
-        return -ENOSYS
     try:
+        if handler is None:
+            handler = import_late(nr)
+            if handler is None:
+                lib.sentry_stats.unknown += 1
+                return -ENOSYS
         result = handler(task, *DECODERS[nr](*trap.args))
         if result.__class__ is int:
             return result

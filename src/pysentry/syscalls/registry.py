@@ -22,8 +22,19 @@ CONTINUE: int = lib.SENTRY_CONTINUE
 ERESTARTSYS, ERESTARTNOHAND = 512, 514
 
 HANDLERS: dict[int, Callable[..., Any]] = {}
+LATE: dict[int, str] = {}
+"""Calls whose module may still have to be imported, when one of them is first made (sandbox/wiring.py)."""
 RESTARTS: dict[int, int] = {}
 _NUMBERS = {name: number for number, name in syscall_nr.NAMES.items()}
+
+
+def import_late(number: int) -> Callable[..., Any] | None:
+    """The handler of a call that has none yet; None: nobody handles it."""
+    module = LATE.get(number)
+    if module is None:
+        return None
+    __import__(f"pysentry.syscalls.{module}")
+    return HANDLERS.get(number)
 
 
 @overload

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pysentry.abi.errno import LinuxError
-from pysentry.kernel import msg, sem, shm
+from pysentry.kernel.late import late
 from pysentry.kernel.proc_status import read_host_path
 from pysentry.kernel.uts import uts
 from pysentry.platform.native import lib
@@ -91,7 +91,9 @@ def make_system_entries() -> dict[bytes, Node]:
         b"interrupts": File(_interrupts),
         b"sys": make_sys_directory(),
         b"config.gz": File(config_gz),
-        b"sysvipc": Directory({b"msg": File(msg.listing), b"sem": File(sem.listing), b"shm": File(shm.listing)}),
+        b"sysvipc": Directory(
+            {name: File(late(f"pysentry.kernel.{name.decode()}", "listing")) for name in (b"msg", b"sem", b"shm")}
+        ),
         b"cmdline": File(constant(b"BOOT_IMAGE=/boot/vmlinuz ro quiet\n")),
         b"filesystems": File(constant("".join(f"nodev\t{name}\n" for name in FILE_SYSTEMS).encode())),
         b"swaps": File(constant(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")),
