@@ -198,7 +198,7 @@ class ContainerBuilder(RootBuilder):
         tree.sb.flags |= lib.SB_RDONLY
 
     def make_directory(self, path: str) -> None:
-        """The first program's working directory, made as runc does if it is missing. Where it cannot be, chdir says so."""
+        """The first program's working directory, made as runc does if it is missing; if it cannot be, chdir says so."""
         try:
             self.mount_point(os.fsencode(path), True)
         except LinuxError:
