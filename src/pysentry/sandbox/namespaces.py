@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import os
 import time
+from errno import ENOENT
 
 from pysentry.platform.native import ffi, lib
 from pysentry.sandbox.errors import NamespaceError, describe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pysentry.sandbox.config import RunConfig
 
 FIRST_SANDBOX_UID = 0x7000_0000
@@ -44,6 +47,7 @@ def enter_namespaces(config: RunConfig) -> Namespaces:
     if config.netns_fd >= 0:
         _check(lib.sandbox_join_network(config.netns_fd), "cannot join the network namespace")
         _allow_low_ports()
+        _set_network(config.sysctl)
         os.close(config.netns_fd)
     if os.geteuid() == 0:
         # Only now, as root of the host, a procfs can be had that hides everybody else's processes.
@@ -65,6 +69,7 @@ def enter_namespaces(config: RunConfig) -> Namespaces:
     if has_own_network:
         _check(lib.sandbox_loopback_up(), "cannot bring up the loopback interface")
         _allow_low_ports()
+        _set_network(config.sysctl)
     if proc_fd < 0:
         proc_fd = _check(lib.sandbox_detached_proc(), "cannot take a copy of /proc along")
     return Namespaces(uid, gid, proc_fd)
@@ -156,6 +161,28 @@ def _allow_low_ports() -> None:
         pass
     finally:
         os.close(fd)
+
+
+_SHOWN_ONLY = ("net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range")
+"""What these allow is decided otherwise: every port is, and there are no sockets for pings."""
+
+
+def _set_network(settings: Mapping[str, str]) -> None:
+    """The container's own settings of its network namespace, where it is not the host's. NamespaceError."""
+    for name, value in settings.items():
+        if not name.startswith("net.") or name in _SHOWN_ONLY:
+            continue
+        path = "/proc/sys/" + name.translate(str.maketrans("./", "/."))
+        try:
+            if ".." in path.split("/"):
+                raise OSError(ENOENT, "..")
+            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                os.write(fd, value.encode())
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise NamespaceError(f'sysctl "{name}" cannot be set to "{value}": {describe(error.errno or 0)}') from None
 
 
 def _user_namespace_hint() -> str:

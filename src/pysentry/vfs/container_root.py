@@ -16,12 +16,15 @@ from pysentry.kernel.host import detached_tmpfs
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs import devices
 from pysentry.vfs.copy_up import copy_content
+from pysentry.vfs.dentry import attachment
 from pysentry.vfs.filesystem import content_fd, filesystem_of
 from pysentry.vfs.filesystems.bind import make_bind_of
 from pysentry.vfs.filesystems.dev import TTY_GROUP, register_devices
 from pysentry.vfs.filesystems.gofer import GoferFileSystem
 from pysentry.vfs.filesystems.mqueue import mqueue_file_system
 from pysentry.vfs.filesystems.proc_cgroup import show_hierarchies
+from pysentry.vfs.filesystems.proc_sys import make_sys_directory
+from pysentry.vfs.filesystems.proc_sysctl import SettingError, give_settings
 from pysentry.vfs.filesystems.pts import make_pts
 from pysentry.vfs.filesystems.tree import TreeFileSystem, make_tree
 from pysentry.vfs.lower import LowerTree
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from pysentry.platform.cdefs import CDentry
     from pysentry.sandbox.config import MountRow, RunConfig
     from pysentry.vfs.filesystem import FileSystem
+    from pysentry.vfs.filesystems.generated import Directory
     from pysentry.vfs.mounts import Maker
 
 ROOT_LEASE_NS = 1_000_000_000
@@ -78,6 +82,8 @@ def build_container_root(
     builder = ContainerBuilder(config, client, tree_flags)
     if make_proc is not None and make_sys is not None:
         builder.makers = {"proc": make_proc, "sysfs": make_sys}
+    if config.sysctl:
+        builder.give_settings()
     builder.mount_container_root()
     for row in config.mounts:
         builder.mount_row(row)
@@ -114,6 +120,10 @@ class ContainerBuilder(RootBuilder):
             root.sb.lease_ns = ROOT_LEASE_NS
             self.root = attach_mount(root, None, "root")
 
+    def give_settings(self) -> None:
+        """Also where no /proc is mounted: limits and names take effect all the same."""
+        self._give_settings(make_sys_directory())
+
     # ---- rows ----
 
     def mount_row(self, row: MountRow) -> None:
@@ -128,6 +138,8 @@ class ContainerBuilder(RootBuilder):
                     if row.kind in self.makers:
                         made = self.makers[row.kind](new_device())
                         made.sb.flags |= flags
+                        if row.kind == "proc":
+                            self._give_settings(attachment(made.sb.root.inode, "node").entries[b"sys"])
                         self._mount(made, row, row.kind)
                 case "devpts":
                     mode, ptmx_mode = octal(row, "mode", 0o600), octal(row, "ptmxmode", 0)
@@ -147,6 +159,12 @@ class ContainerBuilder(RootBuilder):
         except (MountOptionError, LinuxError) as error:
             source = row.source or row.kind
             raise MountError(f'error mounting "{source}" to rootfs at "{row.target}": {error}') from None
+
+    def _give_settings(self, directory: Directory) -> None:
+        try:
+            give_settings(directory, self.config.sysctl)
+        except SettingError as error:
+            raise MountError(str(error)) from None
 
     def _mount(self, file_system: FileSystem, row: MountRow, source: str) -> CDentry:
         at = self.mount_point(os.fsencode(row.target), is_directory(file_system.sb.root.inode.mode))
@@ -198,7 +216,7 @@ class ContainerBuilder(RootBuilder):
         tree.sb.flags |= lib.SB_RDONLY
 
     def make_directory(self, path: str) -> None:
-        """The first program's working directory, made as runc does if it is missing; if it cannot be, chdir says so."""
+        """The first program's working directory, made as runc does if it is missing; else chdir says why."""
         try:
             self.mount_point(os.fsencode(path), True)
         except LinuxError:

@@ -68,6 +68,7 @@ def test_devices_and_mount_points_that_the_root_lacks(rootfs: Path) -> None:
             (b"/", "overlay", "overlay"),
             (b"/dev", "devtmpfs", "dev"),
             (b"/dev/pts", "devpts", "devpts"),
+            (b"/dev/mqueue", "mqueue", "mqueue"),
             (b"/dev/shm", "tmpfs", "shm"),
             (b"/run/deep/place", "tmpfs", "tmpfs"),
         ]
