@@ -63,12 +63,18 @@ def launch_container(config: RunConfig) -> NoReturn:
     handles = (container.boot_fd, container.control_fd, container.console_fd, container.log_fd, config.netns_fd)
     _close_all_but({fd for fd in (*handles, *preserved) if fd > 2})
     config.closed_stdio = fill_standard_descriptors()
-    gofer = start_gofer(config)
+    failure: SandboxError | None = None
+    try:
+        gofer = start_gofer(config)
+    except SandboxError as error:
+        failure = error
     from pysentry.sandbox.boot import boot
     from pysentry.sandbox.control import BootChannel
 
     channel = BootChannel(container.boot_fd)
     try:
+        if failure is not None:
+            raise failure
         status = boot(config, gofer, channel)
     except SandboxError as error:
         channel.tell({"stage": "failed", "error": str(error), "status": error.status})
@@ -105,9 +111,15 @@ def fill_standard_descriptors() -> tuple[int, ...]:
 
 
 def start_gofer(config: RunConfig) -> Gofer:
-    """Forks the gofer. It reports a tree it cannot serve in its answer to HELLO, not here."""
+    """Forks the gofer. It reports a tree it cannot serve in its answer to HELLO, not here.
+
+    Raises:
+        SandboxError: no process or socket to be had; the source of a container's mount is missing.
+    """
     import _socket
 
+    if config.container is not None:
+        trees(config)  # in the gofer nobody would read what is wrong
     try:
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
         if sys.stdout is not None:  # it was closed when Python started
