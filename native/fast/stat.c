@@ -6,6 +6,11 @@
 #define _GNU_SOURCE
 #include "fast.h"
 
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x4000u
+#endif
+#define MNT_UNIQUE_ID_OFFSET (1ull << 31) /* unique mount ids are above all others */
+
 #include <linux/stat.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -107,11 +112,12 @@ static struct statx_timestamp statx_time(int64_t ns)
     return (struct statx_timestamp){.tv_sec = ts.tv_sec, .tv_nsec = (uint32_t)ts.tv_nsec};
 }
 
-static int64_t write_statx(struct task *t, uint64_t addr, const struct inode *i)
+static int64_t write_statx(struct task *t, uint64_t addr, const struct inode *i, uint32_t asked)
 {
+    bool is_unique = asked & STATX_MNT_ID_UNIQUE;
     struct statx sx;
     memset(&sx, 0, sizeof sx);
-    sx.stx_mask = STATX_BASIC_STATS | STATX_MNT_ID | (i->btime_ns ? STATX_BTIME : 0);
+    sx.stx_mask = STATX_BASIC_STATS | (is_unique ? STATX_MNT_ID_UNIQUE : STATX_MNT_ID) | (i->btime_ns ? STATX_BTIME : 0);
     sx.stx_blksize = (uint32_t)i->blksize;
     sx.stx_nlink = i->nlink;
     sx.stx_uid = i->uid;
@@ -132,7 +138,7 @@ static int64_t write_statx(struct task *t, uint64_t addr, const struct inode *i)
     sx.stx_rdev_minor = minor(i->rdev);
     sx.stx_dev_major = major(i->dev);
     sx.stx_dev_minor = minor(i->dev);
-    sx.stx_mnt_id = i->sb->id;
+    sx.stx_mnt_id = i->sb->id + (is_unique ? MNT_UNIQUE_ID_OFFSET : 0);
     int64_t written = um_write(t, addr, &sx, sizeof sx);
     return written < 0 ? written : 0;
 }
@@ -153,13 +159,13 @@ static int64_t find_inode(struct task *t, int dirfd, uint64_t user_path, int fla
         if (dirfd == AT_FDCWD) {
             struct dentry *cwd = t->fs->cwd;
             *inode = cwd->inode;
-            return is_uncached(cwd->sb) ? SENTRY_PUNT : refresh(cwd->inode);
+            return is_uncached(cwd->sb) || cwd->sb->kind == FS_BIND ? SENTRY_PUNT : refresh(cwd->inode);
         }
         struct description *d = fd_get(t, dirfd);
         if (!d)
             return -EBADF;
         *inode = d->inode;
-        return refresh_open(d);
+        return d->dentry && d->dentry->sb->kind == FS_BIND ? SENTRY_PUNT : refresh_open(d);
     }
     struct vfs_path found;
     int error = walk_at(t, dirfd, path, flags & AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW, &found);
@@ -214,7 +220,7 @@ int64_t fast_statx(struct task *t, struct trap *tr)
     if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | STATX_SYNC_TYPE))
         return -EINVAL;
     int64_t error = find_inode(t, int_arg(tr, 0), tr->args[1], flags, &inode);
-    return error ? error : write_statx(t, tr->args[4], inode);
+    return error ? error : write_statx(t, tr->args[4], inode, mask);
 }
 
 /* ---- access family ------------------------------------------------------------------------------*/

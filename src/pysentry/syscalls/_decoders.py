@@ -104,6 +104,10 @@ def _d_i32_u32_u64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> 
     return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1 & 0xffffffff, a2, a3)
 
 
+def _d_i32_u32_u64_u64_i32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1 & 0xffffffff, a2, a3, (a4 & 0xffffffff ^ 0x80000000) - 0x80000000)
+
+
 def _d_i32_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
     return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1)
 
@@ -166,6 +170,10 @@ def _d_i32_u64_u32_u32_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int)
 
 def _d_i32_u64_u32_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
     return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1, a2 & 0xffffffff, a3)
+
+
+def _d_i32_u64_u32_u64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1, a2 & 0xffffffff, a3, a4)
 
 
 def _d_i32_u64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
@@ -310,6 +318,10 @@ def _d_u64_u64_i32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tupl
 
 def _d_u64_u64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
     return (a0, a1, a2)
+
+
+def _d_u64_u64_u64_u32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return (a0, a1, a2, a3 & 0xffffffff)
 
 
 def _d_u64_u64_u64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
@@ -548,11 +560,21 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     332: _d_i32_u64_u32_u32_u64,  # statx(dfd, path, flags, mask, statxbuf)
     333: _d_u64_i64_i64_u64_u64_u64,  # io_pgetevents(ctx, min_nr, nr, events, timeout, usig)
     424: _d_i32_i32_u64_u32,  # pidfd_send_signal(pidfd, sig, info, flags)
+    428: _d_i32_u64_u32,  # open_tree(dfd, path, flags)
+    429: _d_i32_u64_i32_u64_u32,  # move_mount(from_dfd, from_path, to_dfd, to_path, flags)
+    430: _d_u64_u32,  # fsopen(fsname, flags)
+    431: _d_i32_u32_u64_u64_i32,  # fsconfig(fd, cmd, key, value, aux)
+    432: _d_i32_u32_u32,  # fsmount(fs_fd, flags, attr_flags)
+    433: _d_i32_u64_u32,  # fspick(dfd, path, flags)
     434: _d_i32_u32,  # pidfd_open(pid, flags)
     436: _d_u32_u32_u32,  # close_range(first, last, flags)
     437: _d_i32_u64_u64_u64,  # openat2(dfd, path, how, size)
     438: _d_i32_i32_u32,  # pidfd_getfd(pidfd, targetfd, flags)
     439: _d_i32_u64_u32_u32,  # faccessat2(dfd, path, mode, flags)
     441: _d_i32_u64_i32_u64_u64_u64,  # epoll_pwait2(epfd, events, maxevents, timeout, sigmask, sigsetsize)
+    442: _d_i32_u64_u32_u64_u64,  # mount_setattr(dfd, path, flags, attr, size)
     452: _d_i32_u64_u16_u32,  # fchmodat2(dfd, path, mode, flags)
+    457: _d_u64_u64_u64_u32,  # statmount(req, buf, bufsize, flags)
+    458: _d_u64_u64_u64_u32,  # listmount(req, mnt_ids, nr_mnt_ids, flags)
+    467: _d_i32_u64_u32_u64_u64,  # open_tree_attr(dfd, path, flags, attr, size)
 }

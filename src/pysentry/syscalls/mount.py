@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pysentry.abi.errno import EFAULT
+from pysentry.syscalls import mount_objects, mount_query  # noqa: F401 - of this family; they register themselves
 from pysentry.syscalls.registry import syscall
 from pysentry.vfs import mounting
 

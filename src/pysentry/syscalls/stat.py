@@ -16,6 +16,7 @@ from pysentry.abi.fcntl import (
 )
 from pysentry.abi.stat import (
     ANON_INODE_MAGIC,
+    MNT_UNIQUE_ID_OFFSET,
     PIPEFS_MAGIC,
     S_IFDIR,
     S_IFLNK,
@@ -29,6 +30,7 @@ from pysentry.abi.stat import (
     STATX_BASIC_STATS,
     STATX_BTIME,
     STATX_MNT_ID,
+    STATX_MNT_ID_UNIQUE,
     STATX_RESERVED,
     TMPFS_MAGIC,
     W_OK,
@@ -92,15 +94,21 @@ def attributes_of(task: Task, description: CDescription) -> Any:
 
 def _attributes_at(task: Task, dirfd: int, path: UserAddr, flags: int) -> Any:
     """The inode that (dirfd, path, flags) names: vfs_statx()."""
+    return _place_at(task, dirfd, path, flags)[0]
+
+
+def _place_at(task: Task, dirfd: int, path: UserAddr, flags: int) -> tuple[Any, CSuperblock | None]:
+    """The same, and the mount it was found in."""
     name = b"" if not path and flags & AT_EMPTY_PATH else task.memory.read_cstr(path)
     walk = resolve(
         task, dirfd, name, follow=not flags & AT_SYMLINK_NOFOLLOW, empty_ok=bool(flags & AT_EMPTY_PATH)
     )
     if walk.description is not None:
-        return attributes_of(task, walk.description)
+        found = attributes_of(task, walk.description)
+        return found, found.sb if walk.description.dentry == ffi.NULL else walk.description.dentry.sb
     dentry = walk.require()
     filesystem_of(dentry.sb).refresh(task, dentry.inode, dentry=dentry)
-    return dentry.inode
+    return dentry.inode, dentry.sb
 
 
 def _write_stat(task: Task, addr: UserAddr, inode: Any) -> int:
@@ -139,17 +147,18 @@ def statx(task: Task, dfd: int, path: UserAddr, flags: int, mask: int, statxbuf:
     """All basic fields are always there, birth time and mount id where known; nothing newer."""
     if mask & STATX_RESERVED or flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE or flags & ~_STAT_FLAGS:
         raise EINVAL("flags")
-    inode = _attributes_at(task, dfd, path, flags)
-    sb = inode.sb
+    inode, sb = _place_at(task, dfd, path, flags)
+    is_unique = bool(mask & STATX_MNT_ID_UNIQUE)
     is_mount_root = sb is not None and sb.root.inode == inode
     atime, btime = divmod(inode.atime_ns, _NS), divmod(inode.btime_ns, _NS)
     ctime, mtime = divmod(inode.ctime_ns, _NS), divmod(inode.mtime_ns, _NS)
-    got = STATX_BASIC_STATS | STATX_MNT_ID | (STATX_BTIME if inode.btime_ns else 0)
+    got = STATX_BASIC_STATS | (STATX_BTIME if inode.btime_ns else 0)
+    got |= STATX_MNT_ID_UNIQUE if is_unique else STATX_MNT_ID
     task.memory.write_struct(
         statxbuf, STATX, got, inode.blksize, STATX_ATTR_MOUNT_ROOT if is_mount_root else 0, inode.nlink, inode.uid,
         inode.gid, inode.mode, inode.ino, inode.size, inode.blocks, STATX_ATTR_MOUNT_ROOT, *atime, *btime, *ctime,
         *mtime, os.major(inode.rdev), os.minor(inode.rdev), os.major(inode.dev), os.minor(inode.dev),
-        0 if sb is None else sb.id, 0, 0,
+        0 if sb is None else sb.id + (MNT_UNIQUE_ID_OFFSET if is_unique else 0), 0, 0,
     )  # fmt: skip
     return 0
 

@@ -66,11 +66,11 @@ _FLAGS = (
     (MS_NODIRATIME, lib.SB_NODIRATIME),
     (MS_NOSYMFOLLOW, lib.SB_NOSYMFOLLOW),
 )
-_SETTABLE = sum(ours for _, ours in _FLAGS)
+SETTABLE = sum(ours for _, ours in _FLAGS)
 _SUFFIXES = {b"k": 10, b"m": 20, b"g": 30, b"t": 40}
 
 # File systems by name: made from the superblock's flags and the options.
-_makers: dict[bytes, Callable[[int, bytes], FileSystem]] = {}
+makers: dict[bytes, Callable[[int, bytes], FileSystem]] = {}
 _leaving: list[FileSystem] = []  # unmounted while in use
 _expiring: set[int] = set()  # superblock ids that MNT_EXPIRE marked
 
@@ -83,14 +83,13 @@ def register_type(name: bytes, maker: Callable[[int], FileSystem]) -> None:
         made.sb.flags |= flags
         return made
 
-    _makers[name] = make
+    makers[name] = make
 
 
 def mount(task: Task, source: bytes | None, target: bytes, type_name: bytes | None, flags: int, options: bytes) -> None:
     """mount(2): path_mount() in Linux; None: a null pointer."""
     at = resolve(task, AT_FDCWD, target).require()
-    if not is_capable(task.c.cred, CAP_SYS_ADMIN):
-        raise EPERM("CAP_SYS_ADMIN")
+    check_may_mount(task)
     if flags & _KERNEL_ONLY or (flags & MS_STRICTATIME and not flags & MS_REMOUNT):
         raise EINVAL("flags")
     with Hold(at):
@@ -99,7 +98,7 @@ def mount(task: Task, source: bytes | None, target: bytes, type_name: bytes | No
         elif flags & MS_BIND:
             _bind(task, source, at, bool(flags & MS_REC))
         elif flags & _PROPAGATION:
-            _set_propagation(at, flags)
+            set_propagation(at, flags)
         elif flags & MS_MOVE:
             _move(task, source, at)
         else:
@@ -110,7 +109,7 @@ def _sb_flags(flags: int) -> int:
     return sum(ours for linux, ours in _FLAGS if flags & linux)
 
 
-def _require_mount_root(dentry: CDentry) -> Mount:
+def require_mount_root(dentry: CDentry) -> Mount:
     if dentry != dentry.sb.root:
         raise EINVAL("not the root of a mount")
     return mount_of(dentry)
@@ -118,60 +117,76 @@ def _require_mount_root(dentry: CDentry) -> Mount:
 
 def _remount(at: CDentry, flags: int) -> None:
     """Only what a mount says about itself changes. EBUSY: read-only, and something is open for writing."""
-    sb = _require_mount_root(at).sb
-    wanted = _sb_flags(flags)
-    if wanted & lib.SB_RDONLY and not sb.flags & lib.SB_RDONLY and not flags & MS_BIND and _is_written(sb):
+    mount = require_mount_root(at)
+    change_flags(mount, _sb_flags(flags), checks_writers=not flags & MS_BIND)
+
+
+def change_flags(mount: Mount, wanted: int, checks_writers: bool) -> None:
+    """Gives a mount these SB_* flags. EBUSY: read-only, and open for writing; EPERM: not to be made writable."""
+    sb = mount.sb
+    if wanted & lib.SB_RDONLY and not sb.flags & lib.SB_RDONLY and checks_writers and is_written(sb):
         raise EBUSY("open for writing")
-    if sb.flags & lib.SB_RDONLY and not wanted & lib.SB_RDONLY and sb.kind in (lib.FS_GOFER, lib.FS_SYS):
+    if sb.flags & lib.SB_RDONLY and not wanted & lib.SB_RDONLY and _is_given_read_only(mount):
         raise EPERM("given read-only")
-    sb.flags = sb.flags & ~_SETTABLE | wanted
+    sb.flags = sb.flags & ~SETTABLE | wanted
+
+
+def _is_given_read_only(mount: Mount) -> bool:
+    """True where the file system behind a mount must not be written, whatever the mount says."""
+    shown = mount.file_system.inner.sb if isinstance(mount.file_system, BindFileSystem) else mount.sb
+    return bool(shown.flags & lib.SB_RDONLY) and shown.kind in (lib.FS_GOFER, lib.FS_SYS)
 
 
 def _bind(task: Task, source: bytes | None, at: CDentry, is_recursive: bool) -> None:
     if not source:
         raise EINVAL("no source")
     shown = resolve(task, AT_FDCWD, source).require()
-    if shown.sb.flags & lib.SB_UNBINDABLE:
-        raise EINVAL("unbindable")
     if is_directory(shown.inode.mode) != is_directory(at.inode.mode):
         raise ENOTDIR("a directory and a file")
-    made = _bind_one(shown, at)
+    bind_tree(task, shown, at, is_recursive)
+
+
+def bind_tree(task: Task, shown: CDentry, at: CDentry | None, is_recursive: bool) -> FileSystem:
+    """Shows a place at another, or (None) nowhere yet; with what is mounted below it. EINVAL: unbindable."""
+    if shown.sb.flags & lib.SB_UNBINDABLE:
+        raise EINVAL("unbindable")
+    made = bind_one(shown, at)
     if not is_recursive:
-        return
+        return made
     for mount in mount_table(shown):
-        if mount.sb != made.sb and _is_at_or_below(mount, shown) and not mount.sb.flags & lib.SB_UNBINDABLE:
+        if mount.sb != made.sb and is_at_or_below(mount, shown) and not mount.sb.flags & lib.SB_UNBINDABLE:
             inside = _same_place(task, shown, made.sb.root, mount.sb.covered)
             if inside is not None:
-                _bind_one(mount.sb.root, inside)
+                bind_one(mount.sb.root, inside)
+    return made
 
 
 def unshare_mounts(task: Task) -> None:
     """CLONE_NEWNS: a namespace of the task's own, in which every mount of the old one is shown by a bind.
 
     Its fs_context must be its own. EPERM without CAP_SYS_ADMIN."""
-    if not is_capable(task.c.cred, CAP_SYS_ADMIN):
-        raise EPERM("CAP_SYS_ADMIN")
+    check_may_mount(task)
     release_unused()
     fs = task.c.fs
     old = first_root(fs.root)
     mounts = mount_table(old)
-    new: CDentry = _bind_one(old, None).sb.root
+    new: CDentry = bind_one(old, None).sb.root
     for mount in mounts:
         place = None if mount.sb.covered == ffi.NULL else _same_place(task, old, new, mount.sb.covered)
         if place is not None:
-            _bind_one(mount.sb.root, place)
+            bind_one(mount.sb.root, place)
     cwd = _same_place(task, old, new, fs.cwd)
     lib.fs_set_root(fs, _same_place(task, old, new, fs.root) or new)
     lib.fs_set_cwd(fs, cwd or new)
 
 
-def _bind_one(shown: CDentry, at: CDentry | None) -> FileSystem:
-    made = make_bind_of(shown, shown.sb.flags & _SETTABLE)
+def bind_one(shown: CDentry, at: CDentry | None) -> FileSystem:
+    made = make_bind_of(shown, shown.sb.flags & SETTABLE)
     attach_mount(made, at, mount_of(shown).source)
     return made
 
 
-def _is_at_or_below(mount: Mount, ancestor: CDentry) -> bool:
+def is_at_or_below(mount: Mount, ancestor: CDentry) -> bool:
     """True for what is mounted somewhere below a dentry."""
     place = mount.sb.covered
     while place != ffi.NULL:
@@ -179,6 +194,15 @@ def _is_at_or_below(mount: Mount, ancestor: CDentry) -> bool:
             return True
         place = place.parent if place.parent != place else place.sb.covered
     return False
+
+
+def put_beneath(file_system: FileSystem, top: Mount, source: str) -> None:
+    """MOVE_MOUNT_BENEATH: between a mount and what it covers."""
+    covered = top.sb.covered
+    with Hold(covered):
+        detach_mount(top)
+        attach_mount(file_system, covered, source)
+        attach_mount(top.file_system, file_system.sb.root, top.source)
 
 
 def _same_place(task: Task, one: CDentry, other: CDentry, place: CDentry) -> CDentry | None:
@@ -200,14 +224,14 @@ def _same_place(task: Task, one: CDentry, other: CDentry, place: CDentry) -> CDe
     return other
 
 
-def _set_propagation(at: CDentry, flags: int) -> None:
+def set_propagation(at: CDentry, flags: int) -> None:
     """Everything is private already; sharing would need another namespace to share with."""
     kind = flags & _PROPAGATION
     if kind not in (MS_PRIVATE, MS_SLAVE, MS_UNBINDABLE) or flags & ~(_PROPAGATION | MS_REC | 1 << 15):
         raise EINVAL("propagation")
-    first = _require_mount_root(at)
+    first = require_mount_root(at)
     for mount in mount_table(at):
-        if mount is first or (flags & MS_REC and _is_at_or_below(mount, at)):
+        if mount is first or (flags & MS_REC and is_at_or_below(mount, at)):
             mount.sb.flags &= ~lib.SB_UNBINDABLE
             mount.sb.flags |= lib.SB_UNBINDABLE if kind == MS_UNBINDABLE else 0
 
@@ -216,21 +240,27 @@ def _move(task: Task, source: bytes | None, at: CDentry) -> None:
     if not source:
         raise EINVAL("no source")
     moved = resolve(task, AT_FDCWD, source).require()
-    mount = _require_mount_root(moved)
+    mount = require_mount_root(moved)
     if mount.sb.covered == ffi.NULL:
         raise EINVAL("the first root")
     if is_directory(moved.inode.mode) != is_directory(at.inode.mode):
         raise EINVAL("a directory and a file")
-    if at.sb == mount.sb or _is_at_or_below(mount_of(at), moved):
+    if at.sb == mount.sb or is_at_or_below(mount_of(at), moved):
         raise ELOOP("into itself")
     detach_mount(mount)
     attach_mount(mount.file_system, at, mount.source)
 
 
+def check_may_mount(task: Task) -> None:
+    """EPERM without CAP_SYS_ADMIN."""
+    if not is_capable(task.c.cred, CAP_SYS_ADMIN):
+        raise EPERM("CAP_SYS_ADMIN")
+
+
 def _mount_new(source: bytes | None, at: CDentry, type_name: bytes | None, flags: int, options: bytes) -> None:
     if not type_name:
         raise EINVAL("no type")
-    maker = _makers.get(type_name)
+    maker = makers.get(type_name)
     if maker is None:
         raise ENODEV(repr(type_name))
     made = maker(_sb_flags(flags), options)
@@ -284,8 +314,8 @@ def _bytes(text: bytes) -> int:
     return _number(text[:-1] if shift else text, 10) << shift
 
 
-_makers[b"tmpfs"] = _make_tmpfs
-_makers[b"ramfs"] = _make_ramfs
+makers[b"tmpfs"] = _make_tmpfs
+makers[b"ramfs"] = _make_ramfs
 
 
 # ---- unmounting ---------------------------------------------------------------------------------------------------
@@ -296,8 +326,7 @@ def unmount(task: Task, target: bytes, flags: int) -> None:
     if flags & ~(MNT_FORCE | MNT_DETACH | MNT_EXPIRE | UMOUNT_NOFOLLOW):
         raise EINVAL("flags")
     at = resolve(task, AT_FDCWD, target, follow=not flags & UMOUNT_NOFOLLOW).require()
-    if not is_capable(task.c.cred, CAP_SYS_ADMIN):
-        raise EPERM("CAP_SYS_ADMIN")
+    check_may_mount(task)
     if at != at.sb.root:
         raise EINVAL("not the root of a mount")
     mount = mount_of(at)
@@ -314,7 +343,7 @@ def unmount(task: Task, target: bytes, flags: int) -> None:
     elif not flags & MNT_DETACH and _is_used(mount.sb):
         raise EBUSY("in use")
     for below in reversed(mount_table(at)):
-        if below is mount or (flags & MNT_DETACH and _is_at_or_below(below, at)):
+        if below is mount or (flags & MNT_DETACH and is_at_or_below(below, at)):
             _expiring.discard(below.identity)
             detach_mount(below)
             _leaving.append(below.file_system)
@@ -323,9 +352,11 @@ def unmount(task: Task, target: bytes, flags: int) -> None:
 
 def release_unused() -> None:
     """Gives up namespaces without tasks, and the content of file systems that were unmounted and are not in use."""
-    living = {first_root(place) for place in _places()}
-    for mount in reversed(all_mounts()):
-        if mount.file_system.sb.kind == lib.FS_BIND and first_root(mount.sb.root) not in living:
+    mounts = all_mounts()
+    opened = (c.dentry for c in _open_descriptions() if c.dentry != ffi.NULL)
+    living = {first_root(place) for place in (mounts[0].sb.root, *_places(), *opened)}
+    for mount in reversed(mounts):
+        if first_root(mount.sb.root) not in living:
             detach_mount(mount)
             _leaving.append(mount.file_system)
     for file_system in list(_leaving):
@@ -368,7 +399,7 @@ def _places() -> Iterator[CDentry]:
         task = task.all_next
 
 
-def _is_written(sb: CSuperblock) -> bool:
+def is_written(sb: CSuperblock) -> bool:
     return any(
         c.kind == lib.DESC_FILE and c.open_flags & O_ACCMODE != O_RDONLY and c.dentry != ffi.NULL and c.dentry.sb == sb
         for c in _open_descriptions()
