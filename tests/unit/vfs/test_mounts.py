@@ -12,7 +12,7 @@ import pytest
 from gofer.tree import Tree
 from pysentry.sandbox.config import RunConfig
 from pysentry.vfs import mounts
-from pysentry.vfs.mounts import MountError, all_mounts, build_root, working_directory
+from pysentry.vfs.mounts import MountError, build_root, mount_table, working_directory
 from tests.unit.gofer.harness import Gofer
 from tests.unit.vfs.kernel_in_process import Kernel, use_gofer
 
@@ -63,7 +63,7 @@ def test_devices_and_mount_points_that_the_root_lacks(rootfs: Path) -> None:
         assert k.stat("/dev/shm").mode & 0o7777 == 0o1777
         k.write_file("/dev/shm/x", b"shared")
         k.write_file("/run/deep/place/x", b"1")
-        table = [(row.mountpoint, row.file_system.type_name, row.source) for row in all_mounts()]
+        table = [(row.mountpoint, row.file_system.type_name, row.source) for row in mount_table(k._c.fs.root)]
         assert table == [
             (b"/", "overlay", "overlay"),
             (b"/dev", "devtmpfs", "dev"),
