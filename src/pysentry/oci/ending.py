@@ -71,7 +71,7 @@ def _kill_sentry(record: Record) -> None:
 def end(record: Record, log: Log) -> None:
     """Kills whatever is left of a container and waits until it is gone. Raises OciError: it will not go."""
     if record.stored == CREATING:
-        record.creator.signal(SIGKILL)
+        record.creator.kill_with_children()  # such as a hook
         record.creator.wait_dead(PATIENCE_S)
     record.sentry.signal(SIGKILL)
     if record.cgroup:

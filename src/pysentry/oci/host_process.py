@@ -9,7 +9,7 @@ import _signal  # type: ignore[import-not-found]
 import os
 import select
 
-SIGKILL = 9
+SIGKILL, SIGSTOP = 9, 19
 
 
 class HostProcess:
@@ -37,6 +37,23 @@ class HostProcess:
         finally:
             os.close(pidfd)
         return True
+
+    def kill_with_children(self) -> None:
+        """SIGKILL to the process and, before it could wait for one of them, to its children and their sessions."""
+        if not self.signal(SIGSTOP):
+            return
+        try:
+            with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as listed:
+                children = [int(pid) for pid in listed.read().split()]
+        except OSError:  # it ended, or a kernel without the list
+            children = []
+        for pid in children:
+            for kill in (os.killpg, os.kill):
+                try:
+                    kill(pid, SIGKILL)
+                except OSError:
+                    pass
+        self.signal(SIGKILL)
 
     def wait_dead(self, timeout_s: float) -> bool:
         """Waits until the process is dead or a zombie."""

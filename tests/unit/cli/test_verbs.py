@@ -13,11 +13,8 @@ import pytest
 from pysentry.cli.kill import signal_number
 from pysentry.cli.options import GLOBAL, OCI
 from pysentry.cli.plain import UnknownOption, parse_global, parse_verb
-from pysentry.cli.update import _document
-from pysentry.cli.verbs import Call, is_ours
+from pysentry.cli.verbs import is_ours
 from pysentry.oci.errors import UsageError
-from pysentry.oci.log import Log
-from pysentry.oci.settings import Settings
 
 
 def pysentry(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -231,18 +228,6 @@ def test_signals(word: str, number: int) -> None:
 def test_bad_signals(word: str) -> None:
     with pytest.raises(UsageError, match="unknown signal"):
         signal_number(word)
-
-
-def test_update_from_options() -> None:
-    values: dict[str, object] = {"memory": "512m", "memory_swap": "-1", "cpu_share": "100", "cpuset_cpus": "0-1"}
-    call = Call("update", values | {"pids_limit": "5", "memory_reservation": "1GiB"}, ["x"], Settings(), Log())
-    assert _document(call) == {
-        "memory": {"limit": 512 << 20, "swap": -1, "reservation": 1 << 30},
-        "cpu": {"shares": 100, "cpus": "0-1"},
-        "pids": {"limit": 5},
-    }
-    with pytest.raises(UsageError):
-        _document(Call("update", {"memory": "lots"}, ["x"], Settings(), Log()))
 
 
 def test_verbs_import_nothing_slow(tmp_path: Path) -> None:
