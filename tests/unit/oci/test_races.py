@@ -1,4 +1,4 @@
-"""Any verb against any other at any moment: what they answer and what is left can be explained by some order of them."""
+"""Any verb against any other at any moment: what they answer, and what is left, some order of them explains."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import signal
 import tempfile
 from pathlib import Path
 
-from tests.unit.oci.fake_sentry import run_verb, start_verb
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from tests.harness import leftovers
+from tests.unit.oci.fake_sentry import run_verb, start_verb
 
 IDENTITY = "one"
 VERBS = {
