@@ -27,12 +27,14 @@ _FLAGS: dict[str, tuple[str, bool]] = {
     "norelatime": ("relatime", False),
     "nostrictatime": ("strictatime", False),
     "nosuid": ("nosuid", True),
+    "nosymfollow": ("nosymfollow", True),
     "rbind": ("rbind", True),
     "relatime": ("relatime", True),
     "ro": ("ro", True),
     "rw": ("ro", False),
     "strictatime": ("strictatime", True),
     "suid": ("nosuid", False),
+    "symfollow": ("nosymfollow", False),
     "tmpcopyup": ("tmpcopyup", True),
     # The same for the mount and everything below it.
     "ratime": ("rnoatime", False),
@@ -46,20 +48,22 @@ _FLAGS: dict[str, tuple[str, bool]] = {
     "rnorelatime": ("rrelatime", False),
     "rnostrictatime": ("rstrictatime", False),
     "rnosuid": ("rnosuid", True),
+    "rnosymfollow": ("rnosymfollow", True),
     "rrelatime": ("rrelatime", True),
     "rro": ("rro", True),
     "rrw": ("rro", False),
     "rstrictatime": ("rstrictatime", True),
     "rsuid": ("rnosuid", False),
+    "rsymfollow": ("rnosymfollow", False),
 }
 # There is nothing to do for these: they are what we do anyway, or concern how a host file system keeps its own data.
 _WITHOUT_EFFECT = frozenset(
-    ("async", "defaults", "iversion", "lazytime", "loud", "mand")
-).union(("noiversion", "nolazytime", "nomand", "rsymfollow", "silent", "symfollow"))
+    ("async", "defaults", "iversion", "lazytime", "loud", "mand", "noiversion", "nolazytime", "nomand", "silent")
+)
 # Accepted, but less than what they ask for happens.
 _WARNED = frozenset(("dirsync", "sync"))
 # What they forbid, or where they put a mount, would not happen: nobody may believe it did.
-_REFUSED = frozenset(("idmap", "nosymfollow", "remount", "ridmap", "rnosymfollow"))
+_REFUSED = frozenset(("idmap", "remount", "ridmap"))
 
 KNOWN = tuple(sorted({*_FLAGS, *PROPAGATIONS, *_WITHOUT_EFFECT, *_WARNED}))
 """For `features`."""
@@ -132,12 +136,7 @@ def _read_data(found: MountOptions, option: str, kind: str, path: str) -> None:
     if kind == "proc" and option in ("hidepid=0", "hidepid=off"):
         return
     passed_on, ignored = _DATA[kind]
-    if name == "nr_blocks" and name in passed_on:
-        digits = value.rstrip("kKmMgG")
-        if not (digits.isascii() and digits.isdigit()) or len(digits) > 15:
-            raise SpecError(path, f"{value!a} is not a number")
-        found.data["size"] = str(int(digits) * 4096) + value[len(digits) :]
-    elif name in passed_on:
+    if name in passed_on:
         found.data[name] = value
     elif name not in ignored:
         raise SpecError(path, f"mount option {option!a} is not supported for {kind}")

@@ -19,7 +19,7 @@ def test_features() -> None:
     assert (document["ociVersionMin"], document["ociVersionMax"]) == ("1.0.0", "1.2.0")
     assert document["hooks"] == list(HOOKS)
     assert {"rbind", "ro", "rro", "tmpcopyup", "rprivate"} <= set(document["mountOptions"])
-    assert "nosymfollow" not in document["mountOptions"]
+    assert "remount" not in document["mountOptions"]
     linux = document["linux"]
     assert "time" not in linux["namespaces"]
     assert set(SECCOMP_ACTIONS) - set(linux["seccomp"]["actions"]) == {"SCMP_ACT_NOTIFY"}
