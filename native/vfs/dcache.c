@@ -317,7 +317,7 @@ static bool may_forget(const struct dentry *d)
 {
     if (d->refs || d->first_child || d->mounted || (d->flags & DENTRY_PINNED) || d->sb->tree < 0)
         return false;
-    return !d->inode || (d->inode->refs == 1 && !(d->inode->flags & (INODE_UPPER | INODE_PYTHON | INODE_LOCKS)));
+    return !d->inode || (d->inode->refs == 1 && !(d->inode->flags & (INODE_UPPER | INODE_PYTHON | INODE_LOCKS | INODE_ATTACHED)));
 }
 
 /* A clock over the buckets: a dentry found since the last round gets a second chance. */

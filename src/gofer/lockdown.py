@@ -26,6 +26,7 @@ from gofer.tree import (
     attach_tree,
     clone_tree,
     cover_kernel_mounts,
+    is_kernel_interface,
     kernel_mounts,
 )
 
@@ -208,6 +209,7 @@ def _build_root(trees: Sequence[Tree], mountinfo: bytes) -> tuple[list[AttachedT
     clones = []
     for tree in trees:
         with _Step(f"clone {tree.path}"):
+            tree.writable = tree.writable and not is_kernel_interface(tree.path, mountinfo)
             clones.append(clone_tree(tree))  # before the new root hides the way there
     with _Step("mount root"):
         root = _new_mount("tmpfs", ["size", "64k", "mode", "755"], MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODEV)

@@ -29,7 +29,7 @@ class Tree:
     """A host directory or regular file that is served.
 
     path: absolute host path; symlinks in it are followed once, at set-up.
-    writable: changes reach the host.
+    writable: changes reach the host. Not of a kernel interface, whatever this says.
     immutable: nobody changes it while it is served, so what was found once may be kept.
     with_kernel_filesystems: leave mounts of /proc, /sys and the like below it visible.
     is_recursive: with what is mounted below it. is_noexec: nothing in it can be mapped as code, by nobody.
@@ -71,6 +71,15 @@ class AttachedTree:
     def __init__(self, fd: int, flags: int) -> None:
         self.fd = fd
         self.flags = flags
+
+
+def is_kernel_interface(path: str, mountinfo: bytes) -> bool:
+    """True if what is there is a setting of the host's kernel rather than a file: below /proc or /sys, say."""
+    device = os.stat(path).st_dev
+    number = b"%d:%d" % (os.major(device), os.minor(device))
+    kinds = KERNEL_FILESYSTEMS - {b"devtmpfs", b"hugetlbfs"}
+    lines = [line.split(b" ") for line in mountinfo.splitlines()]
+    return any(fields[2] == number and fields[fields.index(b"-") + 1] in kinds for fields in lines)
 
 
 def clone_tree(tree: Tree) -> int:

@@ -342,3 +342,49 @@ def test_a_donated_directory_leads_nowhere_without_openat(place: Path) -> None:
             os.open("../../secret", os.O_RDONLY, dir_fd=fd)
         os.close(top)
         os.close(fd)
+
+
+@pytest.mark.skipif(not is_root, reason="only root gives files away")
+def test_nothing_but_what_was_made_is_given_away(place: Path) -> None:
+    """Somebody on the host puts another name of root's file where the gofer has just made one."""
+    secret, new, spare = place / "secret", place / "tree/new", place / "spare"
+
+    def swap() -> None:
+        spare.unlink(missing_ok=True)  # a rename between two names of one file leaves both
+        os.link(secret, spare)
+        os.rename(spare, new)
+
+    outcomes: set[int | None] = set()
+    with gofer(Tree(str(place / "tree"), writable=True)) as client, meanwhile(swap):
+        for _ in range(2000):
+            try:
+                client.mknod(0, b"new", stat.S_IFREG | 0o644, 1000, 1000)
+                outcomes.add(0)
+            except GoferError as error:
+                outcomes.add(error.errno)
+            new.unlink(missing_ok=True)
+    assert secret.stat().st_uid == 0
+    assert outcomes <= {0, errno.EEXIST, errno.ESTALE, errno.ENOENT}
+
+
+def test_no_device_is_ever_made(place: Path) -> None:
+    """The protocol has no place for a device number: what it can name is 0:0, which is none."""
+    with gofer(Tree(str(place / "tree"), writable=True)) as client:
+        made = client.mknod(0, b"white", stat.S_IFCHR | 0o666)
+        assert (made.rdev_major, made.rdev_minor) == (0, 0)
+        with pytest.raises(GoferError) as error:
+            client.open(0, b"white", os.O_RDONLY)
+        assert error.value.errno == errno.ENXIO
+        with pytest.raises(GoferError) as error:
+            client.mknod(0, b"disk", stat.S_IFBLK | 0o666)
+        assert error.value.errno == errno.EINVAL
+
+
+@pytest.mark.skipif(not is_root, reason="only root may mount a kernel interface writable")
+def test_settings_of_the_kernel_are_never_writable() -> None:
+    with gofer(Tree("/proc/sys/kernel", writable=True)) as client:
+        with pytest.raises(GoferError) as error:
+            client.open(0, b"printk", os.O_WRONLY)
+        assert error.value.errno == errno.EROFS
+        fd, _ = client.open(0, b"printk", os.O_RDONLY)
+        os.close(fd)

@@ -118,8 +118,10 @@ def start_gofer(config: RunConfig) -> Gofer:
     """
     import _socket
 
-    if config.container is not None:
-        trees(config)  # in the gofer nobody would read what is wrong
+    if config.mounts:
+        from pysentry.sandbox.container_trees import check_sources
+
+        check_sources(config)
     try:
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
         if sys.stdout is not None:  # it was closed when Python started

@@ -256,6 +256,8 @@ class RootBuilder:
                 return make(directory, name, mode, 0, 0)
             except LinuxError:
                 pass  # a read-only tree, or one that this user may not change
+        elif directory.sb.kind not in (lib.FS_TREE, lib.FS_GOFER):
+            raise ENOENT(f"{os.fsdecode(name)}: nothing can be made in {file_system.type_name}")
         return add_here(directory, name, mode)
 
     def mount_bind(self, number: int, source: str, path: bytes, is_read_only: bool) -> None:
