@@ -7,6 +7,7 @@ objects do is in shm.py, sem.py and msg.py. Sources: Linux ipc/util.c; the limit
 from __future__ import annotations
 
 import time
+from heapq import heappop, heappush
 from struct import Struct
 
 from pysentry.abi.capability import CAP_IPC_OWNER, CAP_SYS_ADMIN
@@ -50,6 +51,9 @@ limits: dict[str, list[int]] = {
     "sem": [32000, 1024000000, 500, 32000],  # of a set, of all, operations of one call, sets
 }
 """By the names of /proc/sys/kernel."""
+
+next_ids: dict[str, list[int]] = {"shm_next_id": [-1], "msg_next_id": [-1], "sem_next_id": [-1]}
+"""The identifier that the next object of a kind is to have, for who restores a process; -1: any."""
 
 
 def now_s() -> int:
@@ -106,10 +110,14 @@ class IpcObject:
 class IpcTable(Generic[T]):
     """All objects of one kind, by identifier and by key."""
 
-    __slots__ = ("_by_index", "_last_index", "_sequence")
+    __slots__ = ("_by_index", "_by_key", "_free", "_high", "_last_index", "_next_id", "_sequence")
 
-    def __init__(self) -> None:
+    def __init__(self, next_id: str) -> None:
+        self._next_id = next_ids[next_id]
         self._by_index: dict[int, T] = {}
+        self._by_key: dict[int, T] = {}
+        self._free: list[int] = []  # a heap of the free indexes below _high; it may have some that were taken since
+        self._high = 0
         self._last_index = -1
         self._sequence = 0
 
@@ -132,7 +140,7 @@ class IpcTable(Generic[T]):
         most: objects of this kind; ENOSPC beyond"""
         found = None
         if key != IPC_PRIVATE:
-            found = next((each for each in self._by_index.values() if each.key == key), None)
+            found = self._by_key.get(key)
             if found is None and not flags & IPC_CREAT:
                 raise ENOENT("key")
         if found is None:
@@ -148,15 +156,31 @@ class IpcTable(Generic[T]):
         return found.id
 
     def _add(self, made: T) -> int:
-        index = 0
-        while index in self._by_index:
-            index += 1
-        if index <= self._last_index:
-            self._sequence = (self._sequence + 1) % _MOST_SEQUENCES
-        self._last_index = index
-        made.id = self._sequence << _INDEX_BITS | index
+        wanted, self._next_id[0] = self._next_id[0], -1
+        if wanted >= 0:
+            index, sequence = wanted & _INDEX_MASK, wanted >> _INDEX_BITS
+            while index in self._by_index:
+                index += 1
+            for skipped in range(self._high, index):
+                heappush(self._free, skipped)
+        else:
+            index = self._lowest_free()
+            if index <= self._last_index:
+                self._sequence = (self._sequence + 1) % _MOST_SEQUENCES
+            sequence, self._last_index = self._sequence, index
+        self._high = max(self._high, index + 1)
+        made.id = sequence << _INDEX_BITS | index
         self._by_index[index] = made
+        if made.key != IPC_PRIVATE:
+            self._by_key[made.key] = made
         return made.id
+
+    def _lowest_free(self) -> int:
+        while self._free:
+            index = heappop(self._free)
+            if index not in self._by_index:
+                return index
+        return self._high
 
     def find(self, identifier: int) -> T:
         """The object of an identifier. EINVAL: none, or removed and its place used again."""
@@ -172,7 +196,14 @@ class IpcTable(Generic[T]):
             raise EINVAL("IPC index")
         return found
 
+    def hide(self, gone: T) -> None:
+        """Its key is free."""
+        self._by_key.pop(gone.key, None)
+        gone.key = IPC_PRIVATE
+
     def remove(self, gone: T) -> None:
         """Its identifier and key are free."""
+        self.hide(gone)
         gone.is_removed = True
         del self._by_index[gone.id & _INDEX_MASK]
+        heappush(self._free, gone.id & _INDEX_MASK)

@@ -58,7 +58,7 @@ class MessageQueue(IpcObject):
         return self.perm() + _DS.pack(*times, *filled, self.lspid, self.lrpid, 0, 0)
 
 
-queues: IpcTable[MessageQueue] = IpcTable()
+queues: IpcTable[MessageQueue] = IpcTable("msg_next_id")
 
 
 def get(task: Task, key: int, flags: int) -> int:

@@ -16,6 +16,7 @@ from pysentry.kernel.credentials import may_inspect
 from pysentry.kernel.description import KINDS, O_NONBLOCK, Description, description_of, new_description
 from pysentry.kernel.task import Task, find_by_pid, group_of, on_task_exit, task_of
 from pysentry.platform.native import ffi, lib
+from pysentry.vfs.dentry import attachment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,6 +122,28 @@ def pidfd_of(task: Task, fd: int) -> Pidfd:
     if not isinstance(found, Pidfd):
         raise EBADF("not a pidfd")
     return found
+
+
+def signal_target(task: Task, fd: int) -> tuple[int, CTask]:
+    """(pid, leader) of the process that a pidfd or an open /proc/PID stands for; the leader is NULL if it has ended and
+    was not waited for. EBADF; ESRCH: it is gone."""
+    c = task.fd_table.get(fd)
+    found = description_of(c)
+    if isinstance(found, Pidfd):
+        pid, tgid = found.pid, found.tgid
+        leader = ffi.NULL if found.group is None else lib.task_find(tgid)
+    else:
+        node = attachment(c.inode, "node") if c.kind == lib.DESC_DIR and c.inode != ffi.NULL else None
+        process = None if node is None else node.process()
+        if process is None:
+            raise EBADF("not a process")
+        pid, tgid = process
+        leader = lib.task_find(tgid) if pid else ffi.NULL
+    if leader == ffi.NULL:
+        zombie = lib.zombie_find(pid)
+        if zombie == ffi.NULL or zombie.tid != tgid:
+            raise ESRCH("it is gone")
+    return pid, leader
 
 
 def take_descriptor(task: Task, target: Pidfd, fd: int) -> CDescription:

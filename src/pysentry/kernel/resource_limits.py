@@ -22,7 +22,7 @@ COUNT = 16
 CPU, FSIZE, DATA, STACK, CORE, RSS, NPROC, NOFILE = range(8)
 MEMLOCK, AS, LOCKS, SIGPENDING, MSGQUEUE, NICE, RTPRIO, RTTIME = range(8, 16)
 NOFILE_MAX = 1 << 20  # fs.nr_open
-_ON_HOST = (CPU, DATA, STACK, NPROC, MEMLOCK, AS)
+_ON_HOST = (CPU, DATA, STACK, NPROC, MEMLOCK, AS, SIGPENDING)
 
 
 def set_limit(task: Task, group: CThreadGroup, number: int, soft: int, hard: int) -> None:

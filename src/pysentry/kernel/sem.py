@@ -92,11 +92,13 @@ class SemaphoreSet(IpcObject):
         self.changed.wake_all()
 
 
-sets: IpcTable[SemaphoreSet] = IpcTable()
+sets: IpcTable[SemaphoreSet] = IpcTable("sem_next_id")
+_total = 0  # semaphores of all sets
 
 
 def get(task: Task, key: int, count: int, flags: int) -> int:
     """semget(2)."""
+    global _total
     per_set, in_all, _, most = limits["sem"]
     if not 0 <= count <= per_set:
         raise EINVAL("nsems")
@@ -104,11 +106,15 @@ def get(task: Task, key: int, count: int, flags: int) -> int:
     def make() -> SemaphoreSet:
         if not count:
             raise EINVAL("nsems")
-        if sum(len(each.values) for each in sets.all()) + count > in_all:
+        if _total + count > in_all:
             raise ENOSPC("semaphores")
         return SemaphoreSet(task, key, flags, count)
 
-    return sets.get(task, key, flags, lambda found: len(found.values) >= count, make, most)
+    before = len(sets)
+    identifier = sets.get(task, key, flags, lambda found: len(found.values) >= count, make, most)
+    if len(sets) > before:
+        _total += count
+    return identifier
 
 
 async def operate(task: Task, identifier: int, operations: Sequence[Operation], deadline_ns: int | None) -> int:
@@ -146,7 +152,9 @@ def check_count(count: int) -> None:
 
 def remove(task: Task, found: SemaphoreSet) -> None:
     """IPC_RMID: who waits gets EIDRM."""
+    global _total
     found.check_owner(task)
+    _total -= len(found.values)
     sets.remove(found)
     found.changed.wake_all()
 

@@ -13,7 +13,7 @@ from pysentry.abi.capability import CAP_IPC_LOCK
 from pysentry.abi.errno import EEXIST, EINVAL, ENOMEM, ENOSPC, EPERM, LinuxError, host_errors
 from pysentry.abi.mman import MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE
 from pysentry.abi.syscall_nr import NR_CLOSE, NR_MMAP, NR_MUNMAP
-from pysentry.kernel.ipc import IPC_PRIVATE, MAY_EXEC, MAY_READ, MAY_WRITE, IpcObject, IpcTable, limits, now_s
+from pysentry.kernel.ipc import MAY_EXEC, MAY_READ, MAY_WRITE, IpcObject, IpcTable, limits, now_s
 from pysentry.kernel.proc_status import read_host_path
 from pysentry.kernel.task import all_groups, on_task_exit
 from pysentry.kernel.wait import WaitQueue, host_call, wait_event
@@ -74,7 +74,7 @@ class Segment(IpcObject):
         return self.perm() + _DS.pack(self.size, *times, self.cpid, self.lpid, self.attached(), 0, 0)
 
 
-segments: IpcTable[Segment] = IpcTable()
+segments: IpcTable[Segment] = IpcTable("shm_next_id")
 _turn = WaitQueue()
 _is_attaching = False
 
@@ -107,15 +107,13 @@ def _mappings(tgid: int) -> list[_Mapping]:
 
 
 def get(task: Task, key: int, size: int, flags: int) -> int:
-    """shmget(2). SHM_HUGETLB answers ENOMEM, as with no huge pages reserved."""
+    """shmget(2). SHM_HUGETLB answers EINVAL, as a kernel without CONFIG_HUGETLBFS."""
 
     def make() -> Segment:
-        if not 1 <= size <= limits["shmmax"][0]:
-            raise EINVAL("size")
+        if not 1 <= size <= limits["shmmax"][0] or flags & SHM_HUGETLB:
+            raise EINVAL("size or SHM_HUGETLB")
         if sum(each.pages for each in segments.all()) + _whole_pages(size) // _PAGE > limits["shmall"][0]:
             raise ENOSPC("shmall")
-        if flags & SHM_HUGETLB:
-            raise ENOMEM("no huge pages")
         if len(segments) >= limits["shmmni"][0]:
             raise ENOSPC("shmmni")
         if size >> 62:
@@ -211,7 +209,7 @@ async def detach(task: Task, address: int) -> int:
 def remove(task: Task, segment: Segment) -> None:
     """IPC_RMID: gone with its last attachment, out of reach by its key at once."""
     segment.check_owner(task)
-    segment.key = IPC_PRIVATE
+    segments.hide(segment)
     segment.mode |= SHM_DEST
     _sweep()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from struct import Struct
 
 from pysentry.abi.errno import LinuxError
-from pysentry.kernel.pidfd import pidfd_of
+from pysentry.kernel.pidfd import signal_target
 from pysentry.kernel.report import internal_error
 from pysentry.kernel.task import find_by_pid
 from pysentry.platform.native import ffi, lib
@@ -27,7 +27,7 @@ on_signals_changed: list[Callable[[], None]] = []
 SIGKILL, SIGSTOP, SIGCONT = 9, 19, 18
 NR_KILL, NR_TKILL, NR_TGKILL = 62, 200, 234
 NR_RT_SIGQUEUEINFO, NR_RT_TGSIGQUEUEINFO, NR_PIDFD_SEND_SIGNAL = 129, 297, 424
-EPERM, ESRCH, EINVAL = 1, 3, 22
+EPERM, EINVAL = 1, 22
 CAP_KILL = 5
 _SI_TKILL = -6
 _SIGINFO_HEAD = Struct("=iii")  # si_signo, si_errno, si_code
@@ -72,26 +72,23 @@ def _by_pidfd(task: Task, args: Any) -> int:
     fd, number, info, flags = _int32(args[0]), _int32(args[1]), int(args[2]), args[3] & 0xFFFFFFFF
     if flags:
         return -EINVAL
-    target = pidfd_of(task, fd)
+    pid, leader = signal_target(task, fd)
     code = 0
     if info:
         signo, _, code = task.memory.read_struct(info, _SIGINFO_HEAD)
         if signo != number:
             return -EINVAL
-    if target.is_reaped():
-        return -ESRCH
-    leader = lib.task_find(target.tgid) if target.group is not None else ffi.NULL
-    is_own = target.group is task.group
+    is_own = leader != ffi.NULL and leader.group == task.c.group
     if leader != ffi.NULL and not may_signal(task, leader, number):
         return -EPERM
     if info and not is_own and (code >= 0 or code == _SI_TKILL):
         return -EPERM
     trap = task.c.trap
-    if target.pid == 1 and number == SIGKILL:
+    if pid == 1 and number == SIGKILL:
         lib.group_kill(leader.group, SIGKILL)
         return DONE
     trap.nr = NR_RT_SIGQUEUEINFO if info else NR_KILL
-    args[0], args[1], args[2], args[3] = target.pid, number & 0xFFFFFFFF, info, 0
+    args[0], args[1], args[2], args[3] = pid, number & 0xFFFFFFFF, info, 0
     return HOST_DOES_THIS
 
 

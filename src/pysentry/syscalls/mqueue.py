@@ -42,22 +42,24 @@ def mq_open(task: Task, name: UserAddr, oflag: int, mode: int, attr: UserAddr) -
     wanted = task.memory.read_struct(attr, _ATTR)[1:3] if attr and oflag & os.O_CREAT else None
     text = _name(task, name)
     queues = mqueue_file_system()
-    dentry = queues.lookup(task, queues.sb.root, text)
-    shown = oflag & (O_ACCMODE | O_NONBLOCK)
-    if dentry is None:
-        if not oflag & os.O_CREAT:
-            raise ENOENT("no such queue")
-        access = S_IFREG | mode & 0o777 & ~task.umask
-        dentry, made = queues.create_queue(task, text, access, task.cred.fsuid, task.cred.fsgid, wanted, shown)
-    else:
-        if oflag & os.O_CREAT and oflag & os.O_EXCL:
-            raise EEXIST("queue")
-        if oflag & O_ACCMODE not in _ACCESS:
-            raise EINVAL("access mode")
-        check_permission(task.c.cred, dentry.inode, _ACCESS[oflag & O_ACCMODE])
-        made = queues.open(task, dentry, shown)
-    attach(made, dentry)
-    return task.fd_table.alloc(made, cloexec=True)
+    with task.fd_table.reserve(1, cloexec=True) as slots:
+        dentry = queues.lookup(task, queues.sb.root, text)
+        shown = oflag & (O_ACCMODE | O_NONBLOCK)
+        if dentry is None:
+            if not oflag & os.O_CREAT:
+                raise ENOENT("no such queue")
+            access = S_IFREG | mode & 0o777 & ~task.umask
+            dentry, made = queues.create_queue(task, text, access, task.cred.fsuid, task.cred.fsgid, wanted, shown)
+        else:
+            if oflag & os.O_CREAT and oflag & os.O_EXCL:
+                raise EEXIST("queue")
+            if oflag & O_ACCMODE not in _ACCESS:
+                raise EINVAL("access mode")
+            check_permission(task.c.cred, dentry.inode, _ACCESS[oflag & O_ACCMODE])
+            made = queues.open(task, dentry, shown)
+        attach(made, dentry)
+        slots.install(made)
+    return slots.fds[0]
 
 
 def _name(task: Task, address: UserAddr) -> bytes:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 _COMM_BYTES = 16
+_SOCK_FPROG_BYTES = 16
 _SECCOMP_MODE_FILTER = 2
 _AMBIENT_IS_SET, _AMBIENT_RAISE, _AMBIENT_LOWER, _AMBIENT_CLEAR_ALL = 1, 2, 3, 4
 
@@ -157,6 +158,7 @@ def _set_seccomp(task: Task, args: Args) -> int:
     """A filter more on itself, as seccomp(2): the host runs it, since filters only restrict. Strict mode EINVAL."""
     if args[0] != _SECCOMP_MODE_FILTER:
         raise EINVAL("PR_SET_SECCOMP")
+    task.memory.read(args[1], _SOCK_FPROG_BYTES)  # EFAULT comes first
     if not task.cred.no_new_privs and not task.has_cap(CAP_SYS_ADMIN):
         raise EACCES("no_new_privs")
     return CONTINUE

@@ -43,6 +43,10 @@ class Node:
         """False once what it stands for is gone: the name is looked up anew."""
         return True
 
+    def process(self) -> tuple[int, int] | None:
+        """(pid, host pid) where pidfd_send_signal(2) takes it for a process."""
+        return None
+
 
 class Directory(Node):
     """A directory; subclasses find entries, this one has a fixed table of them."""

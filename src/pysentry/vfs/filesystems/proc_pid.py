@@ -14,6 +14,7 @@ from pysentry.vfs.filesystems.generated import Directory, GeneratedDescription, 
 from pysentry.vfs.filesystems.proc_fd import FdDirectory, place_text
 from pysentry.vfs.filesystems.proc_net import net_directory
 from pysentry.vfs.filesystems.proc_subject import Subject, SubjectFile, SubjectLink
+from pysentry.vfs.filesystems.proc_zombie import at_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -266,6 +267,11 @@ class ProcessDirectory(SubjectDirectory):
 
     __slots__ = ()
 
+    def process(self) -> tuple[int, int] | None:
+        if self.subject.is_thread:
+            return None
+        return (self.subject.group.pid if self.subject.is_alive() else 0), self.subject.tgid
+
     def lookup(self, task: Task | None, name: bytes) -> Node | None:
         subject = self.subject
         if not subject.is_alive() or (subject.is_thread and name in _ONLY_PROCESS):
@@ -273,7 +279,7 @@ class ProcessDirectory(SubjectDirectory):
         row = _FILES.get(name)
         if row is not None:
             mode, make, store, is_private = row
-            return SubjectFile(subject, make, mode, store, is_private)
+            return SubjectFile(subject, at_end(name, make), mode, store, is_private)
         if name in _PLACES:
             return PlaceLink(subject, _PLACES[name])
         if name in (b"fd", b"fdinfo"):

@@ -9,7 +9,7 @@ import os
 from pysentry.abi.capability import CAP_LAST_CAP, CAP_SYS_ADMIN
 from pysentry.abi.errno import EINVAL, EPERM
 from pysentry.kernel import mqueue, sysctl
-from pysentry.kernel.ipc import limits
+from pysentry.kernel.ipc import limits, next_ids
 from pysentry.kernel.uts import NAME_MAX, uts
 from pysentry.vfs.filesystems.generated import Directory, File, Node, constant
 
@@ -247,7 +247,7 @@ def _computed() -> dict[str, File]:
 def make_sys_directory() -> Directory:
     """/proc/sys."""
     files: dict[str, Node] = dict(_computed())
-    ipc = {f"kernel/{name}": values for name, values in limits.items()}
+    ipc = {f"kernel/{name}": values for name, values in (limits | next_ids).items()}
     for name, values in (ipc | {f"fs/mqueue/{name}": values for name, values in mqueue.limits.items()}).items():
         limit = IpcLimit(values)
         files[name] = File(limit.content, 0o644, limit.store)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pysentry.kernel.task import Task
     from pysentry.platform.cdefs import CZombie
+    from pysentry.vfs.filesystems.proc_subject import Subject
 
 _PPID, _PGRP, _SESSION, _TTY, _TPGID = range(1, 6)
 _KEPT = (
@@ -183,6 +184,25 @@ class _ZombieFile(File):
         return self.zombie.is_there()
 
 
+def at_end(name: bytes, make: Callable[[Subject], bytes]) -> Callable[[Subject], bytes]:
+    """The content of a file of /proc/PID; of one that was opened while its process lived, also when it is a zombie."""
+    if name not in _FILES:
+        return make
+
+    def made(subject: Subject) -> bytes:
+        try:
+            return make(subject)
+        except ESRCH:
+            numbers = ffi.new("int32_t[]", _MOST)
+            for pid in numbers[0 : lib.zombie_list(numbers, _MOST)]:
+                c = lib.zombie_find(pid)
+                if c != ffi.NULL and c.tid == subject.tgid:
+                    return _FILES[name][1](Zombie(pid, c))
+            raise
+
+    return made
+
+
 class ZombieDirectory(Directory):
     """/proc/PID"""
 
@@ -191,6 +211,9 @@ class ZombieDirectory(Directory):
     def __init__(self, zombie: Zombie) -> None:
         super().__init__()
         self.zombie = zombie
+
+    def process(self) -> tuple[int, int] | None:
+        return self.zombie.pid, self.zombie.host_pid
 
     def owner(self) -> tuple[int, int]:
         return self.zombie.owner()
