@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pysentry.cli.state import describe
 from pysentry.cli.verbs import write_out
-from pysentry.oci.errors import NoSuchContainerError, UsageError
+from pysentry.oci.errors import NoSuchContainerError, OciError, UsageError
 from pysentry.sandbox.messages import encode
 
 TYPE_CHECKING = False
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pysentry.cli.verbs import Call
-    from pysentry.oci.state import Store
     from pysentry.sandbox.messages import Document
 
 COLUMNS = ("id", "pid", "status", "bundle", "created", "owner")
@@ -23,7 +22,7 @@ def listing(call: Call) -> int:
     form = call.text("format") or "table"
     if form not in ("table", "json"):
         raise UsageError("invalid format option")
-    found = list(_describe_all(call.store))
+    found = list(_describe_all(call))
     if call.flag("quiet"):
         write_out("".join(f"{one['id']}\n" for one in found))
     elif form == "json":
@@ -34,13 +33,16 @@ def listing(call: Call) -> int:
     return 0
 
 
-def _describe_all(store: Store) -> Iterator[Document]:
+def _describe_all(call: Call) -> Iterator[Document]:
+    store = call.store
     for identity in store.identities():
         try:
             with store.look(identity) as directory:
                 yield describe(directory)
         except NoSuchContainerError:
             continue  # it went meanwhile
+        except OciError as error:
+            call.log.warn(f"load container {identity}: {error}")
 
 
 def _table(rows: list[list[str]]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from pysentry.oci import client, console, ending, pidfile, proxy
-from pysentry.oci.errors import ContainerFailedError, ExecStateError, NotRunningError, OciError, UsageError
+from pysentry.oci.errors import CgroupError, ContainerFailedError, ExecStateError, NotRunningError, OciError, UsageError
 from pysentry.oci.state import CONFIG, CREATED, PAUSED, RUNNING
 
 TYPE_CHECKING = False
@@ -181,17 +181,19 @@ def _leave(record: Record, connection: _socket.socket, master: int | None, asked
         console.send_descriptor(asked.console_socket, master, "/dev/ptmx")
         os.close(master)
     proxy.block_signals()
+    joined, joining = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
         try:
+            _join(record, joining)
             proxy.become_proxy(connection)
         finally:
             os._exit(125)
+    os.close(joining)
     try:
-        if record.cgroup:
-            from pysentry.oci import cgroups
-
-            cgroups.reopen(record.cgroup).join(pid)
+        problem = os.read(joined, 4096)
+        if problem:
+            raise CgroupError(problem.decode("utf-8", "replace"))
         if asked.pid_file:
             pidfile.write(os.path.abspath(asked.pid_file), pid)
         if asked.pidfd_socket:
@@ -201,6 +203,19 @@ def _leave(record: Record, connection: _socket.socket, master: int | None, asked
         raise
     proxy.unblock_signals()
     return 0
+
+
+def _join(record: Record, joining: int) -> None:
+    """By the process itself, which has one thread: from outside it takes a grace period of the kernel."""
+    if record.cgroup:
+        from pysentry.oci import cgroups
+
+        try:
+            cgroups.reopen(record.cgroup).join()
+        except CgroupError as error:
+            os.write(joining, str(error).encode("utf-8", "replace"))
+            os._exit(125)
+    os.close(joining)
 
 
 def run_inside(directory: Directory, hook: Document, state: bytes) -> str:

@@ -60,8 +60,12 @@ def _run(hook: Hook, state: bytes, bundle: str, inside_pid: int) -> str:
             _become(hook, (stdin, stdout, stderr), failing, bundle, inside_pid)
         os.close(failing)
         failing = -1
-        why = os.read(failed, 4096)
-        problem = _wait(pid, hook.get("timeout_s"))
+        try:
+            why = os.read(failed, 4096)
+            problem = _wait(pid, hook.get("timeout_s"))
+        except BaseException:  # we are told to end: so is the hook
+            _end(pid)
+            raise
         if why:
             return f"fork/exec {hook['path']}: {why.decode('utf-8', 'replace')}"
         if problem:
@@ -105,6 +109,16 @@ def _join_namespaces(pid: int) -> None:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
         os.close(fd)
+
+
+def _end(pid: int) -> None:
+    """With its session, if it has one already."""
+    for kill in (os.killpg, os.kill):
+        try:
+            kill(pid, SIGKILL)
+        except ProcessLookupError:
+            pass
+    os.waitpid(pid, 0)
 
 
 def _wait(pid: int, timeout_s: float | None) -> str:
