@@ -354,6 +354,8 @@ static int64_t do_write(struct transfer *x)
         return (int64_t)x->total; /* /dev/null does not even look at the buffer */
     if (d->kind == DESC_FILE && x->task->group->rlimit_cur[1] != ~0ull) /* RLIMIT_FSIZE */
         return SENTRY_PUNT;
+    if (d->inode && (d->inode->sb->flags & SB_LIMITED))
+        return SENTRY_PUNT;
     /* Not in place: where the inode must hear of it (content_changed), or the position is found by us. */
     bool is_heard = d->inode && ((d->inode->mode & (S_ISUID | S_ISGID)) ||
                                  (d->inode->sb->kind == FS_GOFER && (d->inode->sb->flags & SB_CACHED)));

@@ -97,6 +97,12 @@ static uint32_t upper_flags(int flags)
     return DESC_OWN_POS | ((flags & O_ACCMODE) == O_RDWR ? DESC_INPLACE : 0);
 }
 
+/* What only a host description of its own can do. */
+static bool is_without_atime(const struct superblock *sb, int flags)
+{
+    return (flags & O_NOATIME) || (sb->flags & SB_NOATIME);
+}
+
 static int open_upper(const struct task *t, struct inode *i, int flags, struct opened *o)
 {
     int fd = inode_host_fd(i);
@@ -136,7 +142,7 @@ static int open_existing(const struct task *t, const struct vfs_path *path, int 
     struct inode *i = d->inode;
     if ((i->flags & (INODE_PYTHON | INODE_WATCHED)) || (d->parent->inode->flags & INODE_WATCHED))
         return SENTRY_PUNT;
-    if (d->sb->kind != FS_TREE && d->sb->kind != FS_GOFER)
+    if ((d->sb->kind != FS_TREE && d->sb->kind != FS_GOFER) || is_without_atime(d->sb, flags))
         return SENTRY_PUNT;
     int error = may_open(t, path, flags);
     if (error)
@@ -165,7 +171,7 @@ static int create_file(struct task *t, const struct vfs_path *path, int flags, u
                        struct inode **made)
 {
     struct dentry *dir = path->parent;
-    if (!can_change(dir) || (dir->sb->flags & SB_LIMITED))
+    if (!can_change(dir) || (dir->sb->flags & SB_LIMITED) || is_without_atime(dir->sb, flags))
         return SENTRY_PUNT;
     if (dir->flags & DENTRY_UNHASHED)
         return -ENOENT;
@@ -182,7 +188,7 @@ static int create_file(struct task *t, const struct vfs_path *path, int flags, u
         return o->host_fd;
     }
     o->kind = DESC_FILE;
-    o->desc_flags = DESC_NO_POLL | upper_flags(flags);
+    o->desc_flags = DESC_NO_POLL | DESC_CREATED | upper_flags(flags);
     i->flags |= INODE_LIVE;
     *made = i;
     return 0;

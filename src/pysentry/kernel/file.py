@@ -7,8 +7,9 @@ kinds is kernel/description.
 from __future__ import annotations
 
 import os
+from struct import Struct
 
-from pysentry.abi.errno import EFBIG, EINVAL, host_errors
+from pysentry.abi.errno import EFBIG, EINVAL, ENOSPC, host_errors
 from pysentry.kernel.description import (
     DESC_OWN_POS,
     KINDS,
@@ -29,12 +30,23 @@ from pysentry.kernel.description import (
 )
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs import notify
+from pysentry.vfs.filesystem import filesystem_of
 from pysentry.vfs.permissions import drop_set_id
+
+_PUNCH_HOLE = 2
+_RNDGETENTCNT, _ENTROPY_BITS = 0x80045200, 256  # of /dev/random and /dev/urandom; random(4)
+_INT = Struct("=i")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pysentry.kernel.description import Iovecs
     from pysentry.kernel.task import Task
+    from pysentry.platform.cdefs import CDescription
+
+
+def is_limited(c: CDescription) -> bool:
+    """True for a file of a file system that has a size limit of its own."""
+    return bool(c.inode != ffi.NULL and c.inode.sb.flags & lib.SB_LIMITED)
 
 
 class FileDescription(Description):
@@ -96,6 +108,8 @@ class FileDescription(Description):
             at = c.pos if is_own else os.lseek(c.host_fd, 0, SEEK_CUR)
         if data and limit != RLIM_INFINITY:
             data = data[: self._room(task, at, limit)]
+        if data and is_limited(c):
+            data = data[: filesystem_of(c.inode.sb).room(c.inode, at, len(data))]
         if not is_own:
             return os.write(c.host_fd, data) if offset is None else os.pwrite(c.host_fd, data, offset)
         count = os.pwrite(c.host_fd, data, at)
@@ -140,6 +154,9 @@ class FileDescription(Description):
     def allocate(self, task: Task, mode: int, offset: int, length: int) -> None:
         if not mode and offset >= 0 and length > 0:
             self._check_growth(task, offset + length)
+        takes_room = is_limited(self.c) and not mode & _PUNCH_HOLE
+        if takes_room and filesystem_of(self.c.inode.sb).room(self.c.inode, offset, length) < length:
+            raise ENOSPC("size limit")
         super().allocate(task, mode, offset, length)
         notify.on_file(self.c.dentry, notify.IN_MODIFY)
 
@@ -155,6 +172,12 @@ class DeviceDescription(Description):
 
     __slots__ = ()
     fills_reads = True
+
+    async def ioctl(self, task: Task, fd: int, request: int, argument: int) -> int:
+        if request == _RNDGETENTCNT and os.major(self.c.inode.rdev) == 1 and os.minor(self.c.inode.rdev) in (8, 9):
+            task.memory.write_struct(argument, _INT, _ENTROPY_BITS)
+            return 0
+        return await super().ioctl(task, fd, request, argument)
 
 
 KINDS[lib.DESC_FILE] = FileDescription

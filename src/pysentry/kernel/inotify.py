@@ -183,8 +183,10 @@ def _on_event(inode: CInode, mask: int, name: bytes, cookie: int) -> None:
     kind = mask & IN_ALL_EVENTS
     for watch in list(_watchers.get(inode.id, ())):
         is_gone = bool(kind & notify.IN_DELETE_SELF)
+        if mask & watch.mask & notify.UNLINKED:
+            continue
         if watch.mask & kind:
-            watch.instance.put(watch.wd, mask, name, cookie)
+            watch.instance.put(watch.wd, mask & ~notify.UNLINKED, name, cookie)
             is_gone = is_gone or bool(watch.mask & IN_ONESHOT)
         if is_gone and watch.wd in watch.instance.watches:
             watch.instance.remove(watch.wd)

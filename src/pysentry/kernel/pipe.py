@@ -37,11 +37,12 @@ class Pipe(Description):
     signals_epipe = True
 
     @classmethod
-    def open_ends(cls, is_nonblocking: bool) -> tuple[CDescription, CDescription]:
-        """A new pipe's read and write end, each with one reference: pipe2(2)."""
+    def open_ends(cls, status: int) -> tuple[CDescription, CDescription]:
+        """A new pipe's read and write end, each with one reference: pipe2(2). `status`: O_NONBLOCK, O_DIRECT.
+
+        The host keeps packets apart."""
         with host_errors():
-            read_fd, write_fd = os.pipe2(os.O_CLOEXEC | O_NONBLOCK)
-        status = O_NONBLOCK if is_nonblocking else 0
+            read_fd, write_fd = os.pipe2(os.O_CLOEXEC | O_NONBLOCK | status & os.O_DIRECT)
         reader = new_description(lib.DESC_PIPE, read_fd, os.O_RDONLY | status, cls)
         return reader.c, new_description(lib.DESC_PIPE, write_fd, os.O_WRONLY | status, cls).c
 

@@ -21,7 +21,7 @@ from pysentry.kernel.description import (
     SHARED,
     SIGPIPE,
 )
-from pysentry.kernel.file import FileDescription
+from pysentry.kernel.file import FileDescription, is_limited
 from pysentry.kernel.wait import Interrupted, wait_ready
 from pysentry.platform.native import lib
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 20
 _SPLICE_NONBLOCK = 2
+_PIPE_SIZE = 65536  # what a pipe holds unless it was resized
 
 
 class End:
@@ -103,8 +104,13 @@ async def splice(task: Task, source: End, target: End, count: int, is_nonblockin
         target.advance(moved)
         return moved
 
+    def by_copy(left: int) -> int:
+        return _copy(task, source, target, min(left, _PIPE_SIZE))
+
     may_wait = not (is_nonblocking or taking.is_nonblocking or giving.is_nonblocking)
-    return await _move(task, taking, giving, min(count, MAX_RW_COUNT), attempt, may_wait, is_whole=False)
+    is_copied = taking.c.host_fd < 0 or giving.c.host_fd < 0 or is_limited(giving.c)
+    chosen = by_copy if is_copied else attempt
+    return await _move(task, taking, giving, min(count, MAX_RW_COUNT), chosen, may_wait, is_whole=False)
 
 
 async def tee(task: Task, source: Description, target: Description, count: int, is_nonblocking: bool) -> int:

@@ -450,6 +450,7 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     141: _d_i32_i32_i32,  # setpriority(which, who, niceval)
     142: _d_i32_u64,  # sched_setparam(pid, param)
     144: _d_i32_i32_u64,  # sched_setscheduler(pid, policy, param)
+    155: _d_u64_u64,  # pivot_root(new_root, put_old)
     157: _d_i32_u64_u64_u64_u64,  # prctl(option, arg2, arg3, arg4, arg5)
     160: _d_i32_u64,  # setrlimit(resource, rlim)
     161: _d_u64,  # chroot(path)

@@ -7,6 +7,7 @@ import fcntl as host_fcntl
 from pysentry.abi.errno import EBADF, EBUSY, EINVAL, EPERM, ESRCH, check, host_errors
 from pysentry.abi.fcntl import (
     F_ADD_SEALS,
+    F_CREATED_QUERY,
     F_DUPFD,
     F_DUPFD_CLOEXEC,
     F_DUPFD_QUERY,
@@ -114,6 +115,8 @@ async def fcntl(task: Task, fd: int, cmd: int, arg: int) -> int:
         return _set_status(task, c, arg)
     if cmd in _LOCK_COMMANDS:
         return await locks.fcntl_lock(task, c, cmd, arg)
+    if cmd == F_CREATED_QUERY:
+        return int(bool(c.flags & lib.DESC_CREATED))
     if cmd == F_DUPFD_QUERY:
         return int(task.fd_table.get(arg & 0x7FFFFFFF) == c)
     if cmd == F_SETOWN:
@@ -142,8 +145,11 @@ def _set_status(task: Task, c: CDescription, flags: int) -> int:
     changed = (c.open_flags ^ flags) & SETFL_MASK
     if changed & flags & O_NOATIME and c.inode != ffi.NULL and not is_owner(task.cred, c.inode):
         raise EPERM("O_NOATIME")
-    if changed & flags & O_DIRECT and c.kind != lib.DESC_FILE:
+    if changed & flags & O_DIRECT and c.kind not in (lib.DESC_FILE, lib.DESC_PIPE):
         raise EINVAL("O_DIRECT")
+    if changed & O_DIRECT and c.kind == lib.DESC_PIPE:  # packets
+        with host_errors():
+            host_fcntl.fcntl(c.host_fd, host_fcntl.F_SETFL, host_fcntl.fcntl(c.host_fd, host_fcntl.F_GETFL) ^ O_DIRECT)
     if changed & O_APPEND and c.kind == lib.DESC_FILE and not c.flags & lib.DESC_OWN_POS:
         with host_errors():
             host = host_fcntl.fcntl(c.host_fd, host_fcntl.F_GETFL)

@@ -67,7 +67,7 @@ def mmap(task: Task, addr: UserAddr, length: int, prot: int, flags: int, fd: int
     if c.kind not in (lib.DESC_FILE, lib.DESC_CHR) or c.host_fd < 0:
         raise ENODEV("cannot be mapped")
     lib.desc_follow_copy_up(c)
-    if is_shared and access == O_RDONLY and c.flags & lib.DESC_OWN_POS:
+    if is_shared and access == O_RDONLY and (c.flags & lib.DESC_OWN_POS or c.kind == lib.DESC_CHR):
         _make_read_only(c)
     slot = task.fd_table.slot(fd)
     if slot.native != c.id or c.flags & lib.DESC_REINSTALL:

@@ -1,4 +1,4 @@
-"""mount(2), umount2(2): arguments out of memory. What they do is vfs/mounting."""
+"""mount(2), umount2(2), pivot_root(2): arguments out of memory. What they do is vfs/mounting and vfs/pivot."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pysentry.abi.errno import EFAULT
 from pysentry.syscalls import mount_objects, mount_query  # noqa: F401 - of this family; they register themselves
 from pysentry.syscalls.registry import syscall
 from pysentry.vfs import mounting
+from pysentry.vfs.pivot import pivot_root as make_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,4 +40,10 @@ def _options(task: Task, data: UserAddr) -> bytes:
 @syscall
 def umount2(task: Task, target: UserAddr, flags: int) -> int:
     mounting.unmount(task, task.memory.read_cstr(target), flags)
+    return 0
+
+
+@syscall
+def pivot_root(task: Task, new_root: UserAddr, put_old: UserAddr) -> int:
+    make_root(task, task.memory.read_cstr(new_root), task.memory.read_cstr(put_old))
     return 0

@@ -29,7 +29,7 @@ from pysentry.vfs.mounting import (
     require_mount_root,
     set_propagation,
 )
-from pysentry.vfs.mounts import attach_mount, detach_mount, mount_of, mount_table
+from pysentry.vfs.mounts import attach_mount, detach_mount, first_root, mount_of, mount_table
 from pysentry.vfs.walk import resolve
 
 TYPE_CHECKING = False
@@ -211,7 +211,7 @@ def move_mount(task: Task, from_dfd: int, from_path: UserAddr, to_dfd: int, to_p
 
 
 def _move(task: Task, mount: Mount, at: CDentry, is_beneath: bool) -> None:
-    if mount.sb.covered == ffi.NULL and mount is mount_table(task.c.fs.root)[0]:
+    if mount.sb.root == first_root(task.c.fs.root):
         raise EINVAL("the first root")
     if is_directory(mount.sb.root.inode.mode) != is_directory(at.inode.mode):
         raise ENOTDIR("a directory and a file")

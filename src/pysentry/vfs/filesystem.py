@@ -160,6 +160,10 @@ class FileSystem:
         """Changes attributes (`mode`: the permission bits); None: as it is. ctime becomes now."""
         raise EPERM(self.type_name)
 
+    def room(self, inode: CInode, at: int, wanted_bytes: int) -> int:
+        """How many of so many bytes may be written at a position (SB_LIMITED). ENOSPC: none."""
+        return wanted_bytes
+
     def truncate(self, dentry: CDentry, length: int) -> None:
         """Sets the size of a regular file."""
         raise EPERM(self.type_name)

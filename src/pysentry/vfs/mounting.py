@@ -14,6 +14,7 @@ from pysentry.abi.errno import (
     EINVAL,
     ELOOP,
     ENODEV,
+    ENOENT,
     ENOTDIR,
     EPERM,
 )
@@ -90,6 +91,8 @@ def mount(task: Task, source: bytes | None, target: bytes, type_name: bytes | No
     """mount(2): path_mount() in Linux; None: a null pointer."""
     at = resolve(task, AT_FDCWD, target).require()
     check_may_mount(task)
+    if at.sb.kind == lib.FS_PROC and not is_directory(at.inode.mode) and at.parent.parent != at.parent:
+        raise ENOENT("a file of a process")  # dont_mount() in proc: its meaning changes
     if flags & _KERNEL_ONLY or (flags & MS_STRICTATIME and not flags & MS_REMOUNT):
         raise EINVAL("flags")
     with Hold(at):

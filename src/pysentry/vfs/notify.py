@@ -27,6 +27,7 @@ IN_DELETE = 0x200
 IN_DELETE_SELF = 0x400
 IN_MOVE_SELF = 0x800
 IN_ISDIR = 0x40000000
+UNLINKED = 0x04000000  # IN_EXCL_UNLINK's bit: the name is gone already
 
 # (watched inode, IN_* with IN_ISDIR, name in the watched directory or b"", cookie that joins the halves of a move)
 listener: Callable[[CInode, int, bytes, int], None] | None = None
@@ -49,7 +50,8 @@ def on_file(dentry: CDentry, event: int) -> None:
         event |= IN_ISDIR
     parent = dentry.parent
     if parent != dentry and parent.inode.flags & lib.INODE_WATCHED:
-        listener(parent.inode, event, bytes(ffi.buffer(dentry.name, dentry.name_len)), 0)
+        name = bytes(ffi.buffer(dentry.name, dentry.name_len))
+        listener(parent.inode, event | (UNLINKED if dentry.flags & lib.DENTRY_UNHASHED else 0), name, 0)
     if inode.flags & lib.INODE_WATCHED:
         listener(inode, event, b"", 0)
 

@@ -6,6 +6,7 @@ do_open, may_open). Descriptor numbers are the handler's; what a file system giv
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 from pysentry.abi.errno import (
@@ -161,6 +162,9 @@ async def open_dentry(task: Task, dentry: CDentry, flags: int) -> CDescription:
             if flags & O_TRUNC:
                 drop_set_id(task.c.cred, inode)
                 notify.on_file(dentry, notify.IN_MODIFY)
+            if flags & O_NOATIME and flags & O_ACCMODE == O_RDONLY:
+                attach(description, dentry)
+                _leave_atime(description)
         elif kind == S_IFDIR:
             description = file_description(lib.DESC_DIR, -1, shown)
         elif kind in (S_IFCHR, S_IFBLK):
@@ -175,6 +179,13 @@ async def open_dentry(task: Task, dentry: CDentry, flags: int) -> CDescription:
         return _finish(description, dentry)
     finally:
         lib.dentry_unref(dentry)
+
+
+def _leave_atime(description: CDescription) -> None:
+    """O_NOATIME: of a host description of its own, as others share the content's. What has none keeps the time."""
+    if lib.desc_unshare(description) == 0:
+        with host_errors():
+            fcntl.fcntl(description.host_fd, fcntl.F_SETFL, O_NOATIME)
 
 
 def _finish(description: CDescription, dentry: CDentry) -> CDescription:
@@ -199,6 +210,7 @@ def _create(task: Task, walk: Walk, flags: int, mode: int) -> CDescription:
     file_system = filesystem_of(parent.sb)
     made, description = file_system.create_and_open(task, parent, walk.name, *owner, shown_flags(flags))
     notify.on_entry(parent, walk.name, notify.IN_CREATE, False)
+    description.flags |= lib.DESC_CREATED
     return _finish(description, made)
 
 

@@ -72,6 +72,7 @@ class TreeFileSystem(MemoryXattrs):
         self.type_name = type_name or ("overlay" if lower else "tmpfs")
         self.magic = OVERLAYFS_MAGIC if lower else TMPFS_MAGIC
         self.size_bytes = size_bytes
+        self._spare = 0  # bytes below the limit that were free at the last look and were not given out since
         self.inodes_max = inodes_max
         self._inodes = 0  # at least as many as there are
 
@@ -338,16 +339,39 @@ class TreeFileSystem(MemoryXattrs):
             blocks = self.size_bytes // BLOCK
             free = max(0, blocks - self._used() // BLOCK)
         else:
-            blocks = os.sysconf("SC_PHYS_PAGES") // 2  # as an unlimited tmpfs
-            free = min(blocks, os.sysconf("SC_AVPHYS_PAGES"))
+            blocks = os.sysconf("SC_PHYS_PAGES")  # without a limit, memory is what there is
+            free = os.sysconf("SC_AVPHYS_PAGES")
         files = self.inodes_max or os.sysconf("SC_PHYS_PAGES") // 2
         used = 1 + sum(1 for _ in self._all()) if self.inodes_max else self.sb.next_ino
         return Statfs(self.magic, blocks, free, files, max(0, files - used))
 
     def check_space(self, wanted_bytes: int) -> None:
         """ENOSPC if a limited file system has no room for so much more."""
-        if self.size_bytes and self._used() + wanted_bytes > self.size_bytes:
+        if self.size_bytes and self._take(wanted_bytes) < wanted_bytes:
             raise ENOSPC("size limit")
+
+    def room(self, inode: CInode, at: int, wanted_bytes: int) -> int:
+        status = os.fstat(content_fd(inode))
+        end = (at + wanted_bytes + BLOCK - 1) // BLOCK * BLOCK
+        is_whole = status.st_blocks * 512 >= status.st_size
+        start = max(at // BLOCK * BLOCK, (status.st_size + BLOCK - 1) // BLOCK * BLOCK if is_whole else 0)
+        if end <= start:
+            return wanted_bytes  # what is there already is overwritten
+        taken = self._take(end - start)
+        if taken >= end - start:
+            return wanted_bytes
+        allowed = start + taken - at
+        if allowed <= 0:
+            raise ENOSPC("size limit")
+        return min(wanted_bytes, allowed)
+
+    def _take(self, wanted_bytes: int) -> int:
+        """Those of so many bytes that are free. All files are looked at only when what was known to be free ends."""
+        if self._spare < wanted_bytes:
+            self._spare = max(0, self.size_bytes - self._used()) // BLOCK * BLOCK
+        taken = min(self._spare, wanted_bytes)
+        self._spare -= taken
+        return taken
 
     def _used(self) -> int:
         live = (child for child in self._all() if child.inode.flags & lib.INODE_LIVE)
