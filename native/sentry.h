@@ -333,7 +333,7 @@ struct dentry *dentry_of_host_file(uint64_t dev, uint64_t ino); /* a name of the
 /* ---- engine (native/engine/) --------------------------------------------------------------------*/
 struct task *task_find(int32_t tid);
 struct task *task_first(void);          /* all tasks: follow all_next */
-struct zombie { int32_t tid; uint32_t uid, gid; char comm[16]; }; /* a process that ended but was not waited for: host pid, effective ids */
+struct zombie { int32_t tid, ns_tid; uint32_t uid, gid, real_uid; char comm[16]; }; /* a process that ended but was not waited for: host pid, effective ids */
 const struct zombie *zombie_find(int32_t ns_tid); /* NULL: none */
 uint32_t zombie_list(int32_t *ns_tids, uint32_t cap); /* their pids as the sandbox sees them */
 int32_t task_ns_tid(struct task *t);    /* pid as the sandbox sees it */
@@ -345,6 +345,7 @@ void task_wake(struct task *t);         /* Python: resume a parked task now (a l
 int  task_install(struct task *t, struct description *d, int fd);  /* host descriptor at the workload's own number fd */
 int  task_kill(struct task *t, int sig);     /* to the thread; then looks for calls to interrupt */
 int  group_kill(struct thread_group *g, int sig);
+int  group_kill_from(struct thread_group *g, int sig, int32_t ns_pid, uint32_t uid); /* kill(2) as from that sender */
 int  task_queue_sent_signal(struct task *t, int sig, int code, uint64_t value, int32_t ns_pid, uint32_t uid); /* to its process, as from that sender */
 int  siginfo_correct(struct task *t, void *info); /* siginfo_t as the sandbox's kernel would have made it: senders, their users. 1: it was changed */
 void signals_changed(struct thread_group *g); /* somebody may have sent it a signal: interrupt its parked calls; NULL: everybody's */

@@ -130,6 +130,7 @@ static void kill_begin(struct task *t, struct user_regs_struct *regs)
     uint64_t args[6] = {regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9};
     memcpy(t->trap.args, args, sizeof args);
     memcpy(t->saved_regs, regs, sizeof *regs);
+    task_ns_tid(t); /* who receives it may ask whose number that is when it has ended */
     int64_t error = hooks.kill_check(t);
     if (error == 2) { /* another call does it: Python has changed number and arguments */
         regs->orig_rax = (unsigned long long)(int64_t)t->trap.nr;

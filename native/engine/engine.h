@@ -86,6 +86,7 @@ void task_free(struct task *t);
 struct task *task_of(int32_t tid);          /* found or made: a child may be seen before its parent's event */
 void task_inherit(struct task *child, struct task *parent, uint64_t clone_flags);
 void task_exited(struct task *t, int status);
+uint32_t ended_uid(int32_t ns_tid, uint32_t fallback); /* the real user of a process that ended lately */
 void task_take_over(struct task *t, int32_t tid); /* exec from a thread: it becomes the leader */
 
 /* ---- park.c */

@@ -135,12 +135,18 @@ int task_queue_sent_signal(struct task *t, int sig, int code, uint64_t value, in
     return task_queue_signal(t, sig, code, value, 1);
 }
 
+int group_kill_from(struct thread_group *g, int sig, int32_t ns_pid, uint32_t uid)
+{
+    sent[sent_next++ % SENT_KEPT] = (struct sent){g->tgid, sig, SI_USER, 0, ns_pid, uid};
+    return group_kill(g, sig);
+}
+
 static bool find_sender(struct task *t, siginfo_t *info)
 {
     for (uint32_t i = 1; i <= SENT_KEPT; i++) {
         const struct sent *s = &sent[(sent_next - i) % SENT_KEPT];
         if (s->tgid == t->group->tgid && s->sig == info->si_signo && s->code == info->si_code &&
-            s->value == (uint64_t)info->si_value.sival_ptr) {
+            (s->code == SI_USER || s->value == (uint64_t)info->si_value.sival_ptr)) {
             info->si_pid = s->ns_pid;
             info->si_uid = s->uid;
             return true;
@@ -149,13 +155,13 @@ static bool find_sender(struct task *t, siginfo_t *info)
     return false;
 }
 
-/* The virtual user behind a pid of the sandbox; the receiver's own where the sender is gone. */
+/* The virtual user behind a pid of the sandbox, which may have ended; else the receiver's own. */
 static uint32_t uid_of(struct task *t, pid_t ns_pid)
 {
     for (struct task *other = task_first(); other; other = other->all_next)
         if (other->ns_tid == ns_pid && other->cred)
             return other->cred->uid;
-    return t->cred->uid;
+    return ended_uid(ns_pid, t->cred->uid);
 }
 
 int siginfo_correct(struct task *t, void *buffer)
@@ -168,7 +174,7 @@ int siginfo_correct(struct task *t, void *buffer)
         info.si_uid = uid_of(t, info.si_pid);
     else if (code == SI_MESGQ && info.si_pid == 0)
         find_sender(t, &info);
-    else if (code == SI_USER && info.si_pid == 0) {
+    else if (code == SI_USER && info.si_pid == 0 && !find_sender(t, &info)) {
         /* Sent by the sentry, which may not queue what the kernel would. */
         if (sig == SIGALRM)
             info.si_code = SI_KERNEL;

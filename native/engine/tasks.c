@@ -279,9 +279,21 @@ static void zombie_add(const struct task *t)
 {
     struct zombie *z = &zombies[zombie_next++ % ZOMBIES];
     z->tid = t->tid;
+    z->ns_tid = t->ns_tid;
+    z->real_uid = t->cred->uid;
     z->uid = t->cred->euid;
     z->gid = t->cred->egid;
     memcpy(z->comm, t->comm, sizeof z->comm);
+}
+
+uint32_t ended_uid(int32_t ns_tid, uint32_t fallback)
+{
+    for (uint32_t i = 1; i <= ZOMBIES; i++) {
+        const struct zombie *z = &zombies[(zombie_next - i) % ZOMBIES];
+        if (ns_tid && z->ns_tid == ns_tid)
+            return z->real_uid;
+    }
+    return fallback;
 }
 
 /* Only if it is one still: the pid may be another's by now. */

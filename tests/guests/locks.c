@@ -209,3 +209,24 @@ TEST(open_file_description_locks)
     close(copy);
     CHECK_OK(lock(other, F_OFD_SETLK, F_WRLCK, 0, 0));
 }
+
+TEST(the_list_in_proc)
+{
+    int fd = open_file(), other = open("f", O_RDWR);
+    char text[1 << 14], wanted[128];
+    struct stat status;
+    REQUIRE_OK(fstat(fd, &status));
+    CHECK_OK(flock(fd, LOCK_EX));
+    CHECK_OK(lock(fd, F_SETLK, F_RDLCK, 10, 20));
+    CHECK_OK(lock(other, F_OFD_SETLK, F_RDLCK, 100, 0));
+    REQUIRE(read_file("/proc/locks", text, sizeof text) > 0);
+    snprintf(wanted, sizeof wanted, ": FLOCK  ADVISORY  WRITE %d ", getpid());
+    CHECK(strstr(text, wanted) != NULL);
+    snprintf(wanted, sizeof wanted, ": POSIX  ADVISORY  READ %d ", getpid());
+    CHECK(strstr(text, wanted) != NULL);
+    snprintf(wanted, sizeof wanted, ":%lu 10 29\n", (unsigned long)status.st_ino);
+    CHECK(strstr(text, wanted) != NULL);
+    CHECK(strstr(text, ": OFDLCK ADVISORY  READ -1 ") != NULL);
+    snprintf(wanted, sizeof wanted, ":%lu 100 EOF\n", (unsigned long)status.st_ino);
+    CHECK(strstr(text, wanted) != NULL);
+}

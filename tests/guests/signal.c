@@ -453,3 +453,90 @@ TEST(a_thread_can_be_aimed_at)
     CHECK_EQ(pthread_join(target_thread, NULL), 0);
     CHECK(pthread_equal(handled_by, target_thread));
 }
+
+/* Two processes of one group, each of a user of its own, who tell by a byte that they are ready and end at SIGUSR1. */
+static pid_t member(pid_t group, uid_t user, int ready)
+{
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        CHECK_OK(setpgid(0, group));
+        REQUIRE_OK(setresuid(user, user, user));
+        CHECK_EQ(write(ready, "r", 1), 1);
+        for (;;)
+            pause();
+    }
+    return pid;
+}
+
+TEST(a_group_of_several_users)
+{
+    if (getuid() != 0)
+        SKIP("two users are needed");
+    int ready[2];
+    REQUIRE_OK(pipe(ready));
+    char bytes[2];
+    pid_t first = member(0, 4321, ready[1]);
+    CHECK_EQ(read(ready[0], bytes, 1), 1);
+    pid_t second = member(first, 4322, ready[1]);
+    CHECK_EQ(read(ready[0], bytes, 1), 1);
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        REQUIRE_OK(setresuid(4323, 4323, 4323));
+        CHECK_ERRNO(kill(-first, SIGUSR1), EPERM); /* nobody may be signalled */
+        CHECK_ERRNO(kill(first, SIGUSR1), EPERM);
+        CHECK_ERRNO(kill(-first, 0), EPERM);
+        CHECK_ERRNO(kill(-first, 99), EINVAL);
+        CHECK_ERRNO(kill(-0x3ffffff, SIGUSR1), ESRCH);
+        guest_finish();
+    }
+    CHECK_CHILD(pid);
+    pid = fork_child();
+    if (pid == 0) {
+        REQUIRE_OK(setresuid(4322, 4322, 4322));
+        CHECK_OK(kill(-first, 0));
+        CHECK_OK(kill(-first, SIGUSR1)); /* those who may be */
+        guest_finish();
+    }
+    CHECK_CHILD(pid);
+    CHECK_SIGNALED(wait_status(second), SIGUSR1);
+    CHECK_EQ(waitpid(first, NULL, WNOHANG), 0);
+    CHECK_OK(kill(-first, SIGUSR2));
+    CHECK_SIGNALED(wait_status(first), SIGUSR2);
+}
+
+static siginfo_t group_info;
+
+static void note_group_info(int sig, siginfo_t *info, void *context)
+{
+    (void)sig;
+    (void)context;
+    group_info = *info;
+}
+
+TEST(siginfo_of_other_users)
+{
+    if (getuid() != 0)
+        SKIP("two users are needed");
+    sigset_t set;
+    siginfo_t info;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    REQUIRE_OK(sigprocmask(SIG_BLOCK, &set, NULL));
+    pid_t me = getpid(), pid = fork_child();
+    if (pid == 0) {
+        REQUIRE_OK(setresuid(4321, 0, 4321)); /* the real one counts */
+        CHECK_OK(kill(me, SIGUSR1));
+        guest_finish();
+    }
+    CHECK_EQ(sigwaitinfo(&set, &info), SIGUSR1);
+    CHECK_EQ(info.si_pid, pid);
+    CHECK_EQ(info.si_uid, 4321);
+    CHECK_EQ(info.si_code, SI_USER);
+    CHECK_CHILD(pid);
+    struct sigaction action = {.sa_sigaction = note_group_info, .sa_flags = SA_SIGINFO};
+    REQUIRE_OK(sigaction(SIGUSR2, &action, NULL));
+    CHECK_OK(kill(0, SIGUSR2));
+    CHECK_EQ(group_info.si_pid, getpid());
+    struct timespec none = {0, 0};
+    CHECK_ERRNO(sigtimedwait(&set, &info, &none), EAGAIN);
+}

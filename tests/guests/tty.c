@@ -331,3 +331,31 @@ TEST(queues)
     CHECK_EQ(count, 0);
     CHECK_OK(tcdrain(slave));
 }
+
+TEST(a_leader_that_opens_a_terminal_gets_it)
+{
+    int master, slave;
+    char name[64];
+    open_pair(&master, &slave);
+    REQUIRE_OK(ttyname_r(slave, name, sizeof name));
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        CHECK_OK(open(name, O_RDWR)); /* not a leader yet, or one that has a terminal */
+        CHECK_OK(setsid());
+        CHECK_OK(open(name, O_RDWR | O_NOCTTY));
+        CHECK_ERRNO(open("/dev/tty", O_RDWR), ENXIO);
+        int count = open_fd_count(), fd = open(name, O_RDWR);
+        CHECK_EQ(open_fd_count(), count + 1);
+        CHECK_EQ(tcgetsid(fd), getpid());
+        CHECK_EQ(tcgetpgrp(fd), getpid());
+        CHECK_OK(open("/dev/tty", O_RDWR));
+        int other_master, other_slave;
+        open_pair(&other_master, &other_slave);
+        char other[64];
+        REQUIRE_OK(ttyname_r(other_slave, other, sizeof other));
+        CHECK_OK(open(other, O_RDWR)); /* one is enough */
+        CHECK_EQ(tcgetsid(fd), getpid());
+        guest_finish();
+    }
+    CHECK_CHILD(pid);
+}

@@ -12,12 +12,12 @@ from struct import Struct
 from pysentry.abi.capability import CAP_IPC_LOCK
 from pysentry.abi.errno import EEXIST, EINVAL, ENOMEM, ENOSPC, EPERM, LinuxError, host_errors
 from pysentry.abi.mman import MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE
-from pysentry.abi.syscall_nr import NR_CLOSE, NR_MMAP, NR_MUNMAP
+from pysentry.abi.syscall_nr import NR_MMAP, NR_MUNMAP
+from pysentry.kernel import lend
 from pysentry.kernel.ipc import MAY_EXEC, MAY_READ, MAY_WRITE, IpcObject, IpcTable, limits, now_s
 from pysentry.kernel.proc_status import read_host_path
 from pysentry.kernel.task import all_groups, on_task_exit
-from pysentry.kernel.wait import WaitQueue, host_call, wait_event
-from pysentry.platform.native import lib
+from pysentry.kernel.wait import host_call
 from pysentry.vfs.open import reopen_read_only
 
 TYPE_CHECKING = False
@@ -75,8 +75,6 @@ class Segment(IpcObject):
 
 
 segments: IpcTable[Segment] = IpcTable("shm_next_id")
-_turn = WaitQueue()
-_is_attaching = False
 
 
 def _whole_pages(size: int) -> int:
@@ -126,7 +124,6 @@ def get(task: Task, key: int, size: int, flags: int) -> int:
 
 async def attach(task: Task, identifier: int, address: int, flags: int) -> int:
     """shmat(2): where it is mapped now."""
-    global _is_attaching
     if identifier < 0:
         raise EINVAL("identifier")
     fixed = 0
@@ -152,37 +149,24 @@ async def attach(task: Task, identifier: int, address: int, flags: int) -> int:
         raise EINVAL("address")
     segment.attaching += 1
     try:
-        while _is_attaching:  # one at a time: all use the same number for the descriptor
-            await wait_event(task, _turn)
-        _is_attaching = True
-        try:
-            return await _map(task, segment, address, protection, MAP_SHARED | (fixed if address else 0))
-        finally:
-            _is_attaching = False
-            _turn.wake_one()
+        return await _map(task, segment, address, protection, MAP_SHARED | (fixed if address else 0))
     finally:
         segment.attaching -= 1
 
 
 async def _map(task: Task, segment: Segment, address: int, protection: int, flags: int) -> int:
-    number = lib.INTERP_FD
     with host_errors():
         # What is mapped from a read-only descriptor cannot become writable afterwards.
         host_fd = segment.host_fd if protection & PROT_WRITE else reopen_read_only(segment.host_fd)
+    size = _whole_pages(segment.size)
     try:
-        if lib.task_install_host(task.c, host_fd, number) < 0:
-            raise ENOMEM("descriptor")
+        mapped = await lend.call_with(task, host_fd, NR_MMAP, address, size, protection, flags, lend.NUMBER, 0)
+    except EEXIST:
+        raise EINVAL("something is mapped there") from None
     finally:
         if host_fd != segment.host_fd:
             os.close(host_fd)
-    size = _whole_pages(segment.size)
-    try:
-        mapped = await host_call(task, NR_MMAP, address, size, protection, flags, number, 0)
-    except EEXIST:
-        await host_call(task, NR_CLOSE, number)
-        raise EINVAL("something is mapped there") from None
     segment.atime_s, segment.lpid = now_s(), task.group.pid
-    await host_call(task, NR_CLOSE, number)
     return mapped
 
 

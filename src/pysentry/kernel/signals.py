@@ -5,12 +5,14 @@ Delivery, handlers and masks are the host kernel's; native/engine/signals.c ends
 
 from __future__ import annotations
 
+import os
 from struct import Struct
 
 from pysentry.abi.errno import LinuxError
 from pysentry.kernel.pidfd import signal_target
+from pysentry.kernel.proc_status import read_host_path, status_fields
 from pysentry.kernel.report import internal_error
-from pysentry.kernel.task import find_by_pid
+from pysentry.kernel.task import all_groups, find_by_pid
 from pysentry.platform.native import ffi, lib
 
 TYPE_CHECKING = False
@@ -30,6 +32,7 @@ NR_RT_SIGQUEUEINFO, NR_RT_TGSIGQUEUEINFO, NR_PIDFD_SEND_SIGNAL = 129, 297, 424
 EPERM, EINVAL = 1, 22
 CAP_KILL = 5
 _SI_TKILL = -6
+_SIGNAL_MAX = 64
 _SIGINFO_HEAD = Struct("=iii")  # si_signo, si_errno, si_code
 HOST_DOES_IT, DONE, HOST_DOES_THIS = 0, 1, 2
 
@@ -59,8 +62,10 @@ def _kill_check(task: Task) -> int:
             lib.group_kill(init.group, SIGKILL)
             return DONE
         return -EPERM
-    if task.cred.cap_effective >> CAP_KILL & 1 or target in (0, -1) or target < -1:
-        return HOST_DOES_IT if task.cred.cap_effective >> CAP_KILL & 1 else _group_check(task, target, number)
+    if task.cred.cap_effective >> CAP_KILL & 1:
+        return HOST_DOES_IT
+    if target <= 0 and nr == NR_KILL:
+        return _send_to_many(task, target, number)
     other = find_by_pid(target)
     if other is not None and not may_signal(task, other, number):
         return -EPERM
@@ -92,16 +97,35 @@ def _by_pidfd(task: Task, args: Any) -> int:
     return HOST_DOES_THIS
 
 
-def _group_check(task: Task, target: int, number: int) -> int:
-    """kill(2) of a process group without CAP_KILL: the host does it if all members may be signalled."""
-    del target
-    cred = task.cred
-    c = lib.task_first()
-    while c != ffi.NULL:
-        if c.group != ffi.NULL and c.cred.uid != cred.uid and not may_signal(task, c, number):
-            return -EPERM
-        c = c.all_next
-    return HOST_DOES_IT
+def _send_to_many(task: Task, target: int, number: int) -> int:
+    """kill(2) of a group or of everybody, without CAP_KILL: those who may be signalled are, EPERM if that is nobody.
+    The host, which knows one user only, does it where all may be."""
+    leaders = [lib.task_find(group.tgid) for group in all_groups()]
+    leaders = [c for c in leaders if c != ffi.NULL]
+    forbidden = [c for c in leaders if not may_signal(task, c, number)]
+    if not forbidden or not 0 <= number <= _SIGNAL_MAX:
+        return HOST_DOES_IT
+    if target == -1:
+        meant = [c for c in leaders if c.group != task.c.group and lib.task_ns_tid(c) != 1]
+    else:
+        group = _group_number(task.tid) if not target else -target
+        meant = [c for c in leaders if _group_number(c.tid) == group]
+    if not any(c in forbidden for c in meant):
+        return HOST_DOES_IT
+    meant = [c for c in meant if c not in forbidden]
+    if not meant:
+        return -EPERM
+    for c in meant if number else ():
+        lib.group_kill_from(c.group, number, task.group.pid, task.cred.uid)
+    return DONE
+
+
+def _group_number(tid: int) -> int:
+    """The process group of a host task as the sandbox numbers it; -1: it is going."""
+    try:
+        return int(status_fields(read_host_path(f"{tid}/status"))[b"NSpgid"].split()[-1])
+    except (LinuxError, KeyError, IndexError):
+        return -1
 
 
 def may_signal(task: Task, other: CTask, number: int) -> bool:
@@ -111,7 +135,14 @@ def may_signal(task: Task, other: CTask, number: int) -> bool:
         return True
     if cred.euid in (theirs.suid, theirs.uid) or cred.uid in (theirs.suid, theirs.uid):
         return True
-    return number == SIGCONT
+    return number == SIGCONT and _session(other.tid) == _session(task.tid)
+
+
+def _session(tid: int) -> int:
+    try:
+        return os.getsid(tid)
+    except OSError:
+        return -1
 
 
 def pending(task: Task) -> int:

@@ -8,8 +8,7 @@ What the host kernel cannot do here, because the sentry reads and writes and is 
 background reader (SIGTTIN) or writer (SIGTTOU). The sentry asks the master who is in front and sends those signals.
 After whatever may have made the host signal somebody, parked calls are looked at (`lib.signals_changed`).
 
-Not done: opening a terminal without O_NOCTTY does not make it the controlling one; programs that use TIOCSCTTY (glibc's
-login_tty, forkpty, setsid -c) do not notice.
+A session leader that opens one without O_NOCTTY gets it as its controlling terminal: the task itself asks the host.
 """
 
 from __future__ import annotations
@@ -20,8 +19,18 @@ import time
 from struct import Struct
 
 from pysentry.abi.errno import EAGAIN, EIO, ENXIO, ERESTARTSYS, LinuxError, host_errors
-from pysentry.kernel import host
-from pysentry.kernel.description import KINDS, O_NONBLOCK, POLLIN, Description, adopt, new_description
+from pysentry.abi.syscall_nr import NR_IOCTL
+from pysentry.kernel import host, lend
+from pysentry.kernel.description import (
+    KINDS,
+    O_ACCMODE,
+    O_NONBLOCK,
+    POLLIN,
+    Description,
+    adopt,
+    description_of,
+    new_description,
+)
 from pysentry.kernel.task import all_groups, task_of
 from pysentry.kernel.timers import call_at
 from pysentry.kernel.wait import Interrupted, wait_ready
@@ -37,6 +46,7 @@ if TYPE_CHECKING:
 TIOCGPGRP, TIOCGSID, TIOCGPTPEER, TIOCSPTLCK, TIOCGPTLCK, TCGETS = (
     0x540F, 0x5429, 0x5441, 0x40045431, 0x80045439, 0x5401,
 )  # fmt: skip
+TIOCSCTTY = 0x540E
 SIGTTIN, SIGTTOU = 21, 22
 TOSTOP = 0x100
 _ICANON = 0x2
@@ -320,6 +330,16 @@ def open_pts(task: Task, index: int, flags: int) -> CDescription:
     if pty is None:
         raise ENXIO("no such terminal")
     return pty.open_slave(flags)
+
+
+async def become_controlling(task: Task, c: CDescription) -> None:
+    """tty_open_proc_set_tty(): what a session leader without a terminal opens becomes its own, if it is nobody's."""
+    opened = description_of(c)
+    if not isinstance(opened, Terminal) or opened.pty is None or c.open_flags & O_ACCMODE == os.O_WRONLY:
+        return
+    if task.sid() != task.c.group.tgid or opened.pty.session() or controlling(task) is not None:
+        return
+    await lend.call_with(task, c.host_fd, NR_IOCTL, lend.NUMBER, TIOCSCTTY, 0)
 
 
 def open_tty(task: Task, dentry: CDentry | None, flags: int) -> CDescription:

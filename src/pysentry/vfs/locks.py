@@ -54,13 +54,14 @@ class _Range:
 class _FileLocks:
     """All locks of one file."""
 
-    __slots__ = ("flocks", "inode", "key", "ranges", "released")
+    __slots__ = ("flock_pids", "flocks", "inode", "key", "ranges", "released")
 
     def __init__(self, key: int, inode: CInode | None) -> None:
         self.key = key
         self.inode = inode
         self.ranges: list[_Range] = []
         self.flocks: dict[int, int] = {}  # description id -> LOCK_SH or LOCK_EX
+        self.flock_pids: dict[int, int] = {}  # who took them
         self.released = WaitQueue()
 
     def blocker(self, start: int, end: int, kind: int, owner: Owner) -> _Range | None:
@@ -96,6 +97,7 @@ class _FileLocks:
     def drop_flock(self, identity: int) -> None:
         """The flock of one description goes."""
         if self.flocks.pop(identity, None) is not None:
+            del self.flock_pids[identity]
             self.changed()
 
     def changed(self) -> None:
@@ -162,6 +164,7 @@ async def flock(task: Task, c: CDescription, operation: int) -> None:
                 raise EAGAIN("locked")
             await wait_event(task, file.released)
         file.flocks[c.id] = kind
+        file.flock_pids[c.id] = task.group.pid
         _keep(file)
         watch_close(c, file)
     finally:
@@ -263,6 +266,26 @@ def _bounds(c: CDescription, whence: int, start: int, length: int) -> tuple[int,
             raise EINVAL("l_len")
         return first + length, first - 1
     return first, _OFFSET_MAX
+
+
+def listing() -> bytes:
+    """/proc/locks: proc_locks(5), without those who wait."""
+    lines: list[bytes] = []
+    for file in _files.values():
+        place = b"00:00:0"
+        if file.inode is not None:
+            device = file.inode.dev
+            place = b"%02x:%02x:%d" % (os.major(device), os.minor(device), file.inode.ino)
+        rows = [(b"FLOCK ", held == LOCK_EX, file.flock_pids.get(identity, -1), 0, _OFFSET_MAX)
+                for identity, held in file.flocks.items()]  # fmt: skip
+        for held in file.ranges:
+            name = b"POSIX " if held.owner[0] == _TABLE else b"OFDLCK"
+            rows.append((name, held.kind == F_WRLCK, held.pid, held.start, held.end))
+        for name, is_write, pid, start, end in rows:
+            kind = b"WRITE" if is_write else b"READ"
+            last = b"EOF" if end == _OFFSET_MAX else b"%d" % end
+            lines.append(b"%d: %s ADVISORY  %s %d %s %d %s\n" % (len(lines) + 1, name, kind, pid, place, start, last))
+    return b"".join(lines)
 
 
 # ---- the end of owners --------------------------------------------------------------------------------------------

@@ -170,6 +170,10 @@ async def open_dentry(task: Task, dentry: CDentry, flags: int) -> CDescription:
         elif kind in (S_IFCHR, S_IFBLK):
             description = devices.open_device(task, dentry, shown | flags & O_NOCTTY)
             description.open_flags &= ~O_NOCTTY
+            if description.kind == lib.DESC_TTY and not flags & O_NOCTTY:
+                from pysentry.kernel.tty import become_controlling
+
+                await become_controlling(task, description)
         elif kind == S_IFIFO:
             from pysentry.kernel.pipe import NamedPipe
 

@@ -9,6 +9,7 @@ from pysentry.kernel.late import late
 from pysentry.kernel.proc_status import read_host_path
 from pysentry.kernel.uts import uts
 from pysentry.platform.native import lib
+from pysentry.vfs import locks
 from pysentry.vfs.filesystems import proc_stat
 from pysentry.vfs.filesystems.generated import Directory, File, Link, Node, constant
 from pysentry.vfs.filesystems.proc_config import config_gz
@@ -100,7 +101,7 @@ def make_system_entries() -> dict[bytes, Node]:
         b"partitions": File(constant(b"major minor  #blocks  name\n\n")),
         b"diskstats": File(constant(b"")),
         b"modules": File(constant(b"")),
-        b"locks": File(constant(b"")),
+        b"locks": File(locks.listing),
         b"cgroups": File(constant(b"#subsys_name\thierarchy\tnum_cgroups\tenabled\n")),
         b"devices": File(
             constant(
