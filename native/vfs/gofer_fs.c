@@ -50,7 +50,7 @@ static void fill_inode(struct inode *i, const struct gofer_attr *a)
     i->checked_ns = asked_ns;
     if (S_ISDIR(i->mode) && i->sb->lease_ns)
         lease_note_directory(i, asked_ns);
-    else if (i->nlink > 1 && !S_ISDIR(i->mode) && is_uncached(i->sb))
+    else if (i->nlink > 1 && !S_ISDIR(i->mode))
         inode_share(i);
 }
 
@@ -72,7 +72,7 @@ static void take_target(struct inode *i, const char *target, uint32_t target_len
 static struct inode *inode_of(struct superblock *sb, const struct gofer_attr *a, const char *target, uint32_t target_len)
 {
     struct inode *i = NULL;
-    if (a->nlink > 1 && is_uncached(sb))
+    if (a->nlink > 1 && !S_ISDIR(a->mode) && sb->kind == FS_GOFER)
         i = inode_shared_find(sb, makedev(a->dev_major, a->dev_minor), a->ino);
     if (!i || !is_same_inode(i, a))
         i = inode_new(sb, a->mode);

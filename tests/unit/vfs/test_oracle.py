@@ -334,15 +334,17 @@ def test_overlay_is_like_linux(tmp_path_factory: pytest.TempPathFactory, operati
 
 @needs_root
 @SETTINGS
-@given(operations=OPERATIONS, is_cached=st.booleans())
+@given(operations=OPERATIONS, belief=st.sampled_from(["none", "cached", "lease"]))
 def test_bind_is_like_linux(
-    tmp_path_factory: pytest.TempPathFactory, operations: list[tuple[Any, ...]], is_cached: bool
+    tmp_path_factory: pytest.TempPathFactory, operations: list[tuple[Any, ...]], belief: str
 ) -> None:
     place, bound = fresh_place(tmp_path_factory.getbasetemp()), fresh_place(tmp_path_factory.getbasetemp())
     populate(place / "work" / "work")
     populate(bound / "work" / "work")
     try:
-        with bind_kernel(bound, is_cached=is_cached) as kernel:
+        with bind_kernel(bound, is_cached=belief == "cached") as kernel:
+            if belief == "lease":
+                kernel.task.fs.root.sb.lease_ns = 1 << 50
             compare(operations, place / "work" / "work", kernel, "/work/work")
         assert tree_of(Host(bound), str(bound / "work" / "work")) == tree_of(Host(place), str(place / "work" / "work"))
     finally:
