@@ -24,9 +24,15 @@ Status = tuple[str, int]
 
 
 class RawRuntime:
-    """One runtime with a --root of its own. Containers that a test leaves are removed by close()."""
+    """One runtime with a --root of its own. Containers that a test leaves are removed by close().
 
-    def __init__(self, name: str, path: Path, directory: Path, rootfs: Path) -> None:
+    as_user: arguments of Popen, for another user.
+    """
+
+    def __init__(
+        self, name: str, path: Path, directory: Path, rootfs: Path, as_user: dict[str, Any] | None = None
+    ) -> None:
+        self.as_user = as_user or {}
         self.name = name
         self.path = path
         self.directory = directory
@@ -46,7 +52,7 @@ class RawRuntime:
 
     def start_call(self, *words: str, **arguments: Any) -> subprocess.Popen[str]:
         arguments.setdefault("stdin", subprocess.DEVNULL)
-        return subprocess.Popen(self.words(*words), text=True, **arguments)
+        return subprocess.Popen(self.words(*words), text=True, **self.as_user, **arguments)
 
     def call(self, *words: str, status: int | None = 0, **arguments: Any) -> subprocess.CompletedProcess[str]:
         """A verb whose output we read: not one that leaves a process with our pipes behind."""
@@ -54,7 +60,13 @@ class RawRuntime:
         if arguments["stdin"] is None:
             del arguments["stdin"]
         done = subprocess.run(
-            self.words(*words), capture_output=True, text=True, check=False, timeout=PATIENCE_S, **arguments
+            self.words(*words),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
+            **self.as_user,
+            **arguments,
         )
         assert status is None or done.returncode == status, (words, done.returncode, done.stdout, done.stderr)
         return done
