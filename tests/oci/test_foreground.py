@@ -1,4 +1,4 @@
-"""`run` and `exec` in the foreground, at a terminal: keys, sizes and signals reach the program, and it is given back."""
+"""`run` and `exec` at a terminal: keys, sizes and signals reach the program, and the terminal is given back."""
 
 from __future__ import annotations
 

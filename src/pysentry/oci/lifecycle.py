@@ -87,6 +87,10 @@ class Undo:
 class Terminated(BaseException):
     """One of ENDING_SIGNALS came."""
 
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
 
 def create(store: Store, request: Request, settings: Settings, log: Log) -> Record:
     """Makes a container up to the moment before its program is executed.
@@ -118,6 +122,10 @@ def create(store: Store, request: Request, settings: Settings, log: Log) -> Reco
     except HookError:
         ending.run_poststop(record, log)
         raise
+    except Terminated as told:
+        directory.close()
+        _signal.signal(told.number, _signal.SIG_DFL)
+        os.kill(os.getpid(), told.number)
     finally:
         directory.close()
         for number in ENDING_SIGNALS:
@@ -138,11 +146,16 @@ def _terminate(number: int, _frame: object) -> None:
     raise Terminated(number)
 
 
+def _listening() -> int:
+    """How many descriptors socket activation gave us, as sd_listen_fds(3) counts them."""
+    count = os.environ.get("LISTEN_FDS", "")
+    is_for_us = os.environ.get("LISTEN_PID", "") in ("", str(os.getpid()))
+    return int(count) if is_for_us and count.isascii() and count.isdigit() else 0
+
+
 def _preserved(count: int) -> int:
-    """How many descriptors from 3 on go to the program: --preserve-fds and those of socket activation."""
-    listening = os.environ.get("LISTEN_FDS", "")
-    if listening.isascii() and listening.isdigit() and os.environ.get("LISTEN_PID", "") in ("", str(os.getpid())):
-        count += int(listening)
+    """How many descriptors from 3 on go to the program: those of socket activation, and --preserve-fds more."""
+    count += _listening()
     for fd in range(3, 3 + count):
         try:
             os.fstat(fd)
@@ -194,8 +207,8 @@ def _prepare(
     container = Container(record.identity, -1, client.listen(directory).detach())
     config.container = container
     container.preserve_fds = request.preserve_fds
-    if config.process is not None and os.environ.get("LISTEN_FDS"):
-        config.process.env |= {"LISTEN_FDS": os.environ["LISTEN_FDS"], "LISTEN_PID": "1"}
+    if config.process is not None and _listening():
+        config.process.env |= {"LISTEN_FDS": str(_listening()), "LISTEN_PID": "1"}
     if request.console_socket:
         container.console_fd = console.connect(request.console_socket).detach()
     elif bundle.process.terminal:
