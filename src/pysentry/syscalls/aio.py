@@ -36,8 +36,8 @@ _INTMAX = (1 << 63) - 1
 async def io_setup(task: Task, nr_events: int, ctxp: UserAddr) -> int:
     """The context's name is the address of a page that only has to be readable."""
     (given,) = task.memory.read_struct(ctxp, _ULONG)
-    if given:
-        raise EINVAL("context is not 0")
+    if given or not nr_events:
+        raise EINVAL("context is not 0, or no events")
     check_limit(task.group, nr_events)
     address = await host_call(task, NR_MMAP, 0, _PAGE, _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS, 0xFFFFFFFF, 0)
     try:
