@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+from bench.compat import memory_limit
 from bench.compat.attempt import remove_dead_places
 from bench.compat.baseline import BLOCK_LISTS, BadBlockList, Baseline, BlockList, load_block_lists
 from bench.compat.case import Case
@@ -75,6 +76,7 @@ def run(
     options: argparse.Namespace,
 ) -> None:
     remove_dead_places()
+    memory_limit.remove_dead()
     journal.forget((case.key, name) for case in cases for name in options.again)
     journal.begin(
         {

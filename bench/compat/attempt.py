@@ -13,8 +13,10 @@ from pathlib import Path
 
 from bench.compat import process_tree
 from bench.compat.case import FAIL, NATIVE, PASS, Case, Result, Verdict
+from bench.compat.memory_limit import MemoryLimit
 from bench.compat.runtimes import Runtime
 from bench.compat.sources import SOURCES
+from bench.processes import look_at
 
 # Not /tmp: sandboxes have one of their own.
 BASE = Path("/var/tmp")
@@ -32,7 +34,9 @@ ENVIRONMENT = {
 }
 
 
-def attempt(case: Case, runtime: Runtime, limit_factor: float = 1.0) -> Result:
+def attempt(
+    case: Case, runtime: Runtime, limit_factor: float = 1.0, memory: MemoryLimit | None = None
+) -> Result:
     """Never raises for what a test or a runtime does; a runtime that cannot start is a failure of the run."""
     with _place(case.user) as place:
         work, output, report = place / "work", place / "output", place / "report.json"
@@ -40,12 +44,12 @@ def attempt(case: Case, runtime: Runtime, limit_factor: float = 1.0) -> Result:
             name: value.replace("{place}", str(work)) for name, value in (ENVIRONMENT | dict(case.environment)).items()
         }
         argv = [word.replace("{place}", str(work)) for word in case.argv]
-        prepared = runtime.prepare(case, argv, environment, place)
+        prepared = runtime.prepare(case, argv, environment, place, memory.limit_bytes if memory else None)
         if runtime.is_pysentry:
             environment["PYSENTRY_REPORT"] = str(report)
         limit_s = case.time_limit_s * limit_factor
         try:
-            ended = process_tree.run(prepared.argv, environment, work, output, limit_s)
+            ended = process_tree.run(prepared.argv, environment, work, output, limit_s, memory)
         except OSError as error:
             return Result(case.key, runtime.name, FAIL, f"not started: {error}")
         if prepared.undo:
@@ -112,6 +116,6 @@ def _place(user: int) -> Iterator[Path]:
 
 def remove_dead_places() -> None:
     """What worker processes that were killed could not remove."""
-    for place in BASE.glob(f"{PREFIX}*-*"):
-        if not Path("/proc", place.name.removeprefix(PREFIX).split("-")[0]).exists():
+    for place in BASE.glob(f"{PREFIX}[0-9]*-*"):
+        if look_at(int(place.name.removeprefix(PREFIX).split("-")[0])) is None:
             shutil.rmtree(place, ignore_errors=True)

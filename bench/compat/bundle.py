@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +22,26 @@ CAPABILITIES = (
 )
 
 
-def write(
-    bundle: Path,
-    argv: Sequence[str],
-    environment: Mapping[str, str],
-    place: Path,
-    user: int,
-    is_read: Sequence[str],
-    has_user_namespace: bool,
-) -> None:
+@dataclass(frozen=True)
+class Shown:
+    """What a container gets of the host: a directory to write to, paths to read, and how much memory at most."""
+
+    place: Path
+    is_read: Sequence[str]
+    has_user_namespace: bool
+    memory_bytes: int | None = None
+
+
+def write(bundle: Path, argv: Sequence[str], environment: Mapping[str, str], user: int, shown: Shown) -> None:
     """Makes the bundle in an existing empty directory."""
     rootfs = bundle / "rootfs"
     rootfs.mkdir()
-    mounts = [*_system(rootfs), *_bind([path for path in is_read if not _is_system(path)], "ro"), *_own()]
-    mounts += _bind([str(place)], "rw")
+    mounts = [*_system(rootfs), *_bind([path for path in shown.is_read if not _is_system(path)], "ro"), *_own()]
+    mounts += _bind([str(shown.place)], "rw")
     for name in ("proc", "dev", "sys", "tmp", "run", "var/tmp", "root"):
         (rootfs / name).mkdir(parents=True, exist_ok=True)
-    (bundle / "config.json").write_text(
-        json.dumps(_config(argv, environment, place, user, mounts, has_user_namespace), indent=1)
-    )
+    config = _config(argv, environment, user, shown) | {"mounts": mounts}
+    (bundle / "config.json").write_text(json.dumps(config, indent=1))
 
 
 def _is_system(path: str) -> bool:
@@ -73,20 +75,8 @@ def _own() -> list[dict[str, Any]]:
     ]
 
 
-def _config(
-    argv: Sequence[str],
-    environment: Mapping[str, str],
-    place: Path,
-    user: int,
-    mounts: list[dict[str, Any]],
-    has_user_namespace: bool,
-) -> dict[str, Any]:
+def _config(argv: Sequence[str], environment: Mapping[str, str], user: int, shown: Shown) -> dict[str, Any]:
     held = [f"CAP_{name}" for name in CAPABILITIES.split()] if user == 0 else []
-    namespaces = ["pid", "mount", "ipc", "uts", "network", *(["user"] if has_user_namespace else [])]
-    linux: dict[str, Any] = {"namespaces": [{"type": kind} for kind in namespaces]}
-    if has_user_namespace:
-        mapping = [{"containerID": 0, "hostID": 0, "size": IDS}]
-        linux |= {"uidMappings": mapping, "gidMappings": mapping}
     return {
         "ociVersion": "1.0.2",
         "process": {
@@ -94,12 +84,22 @@ def _config(
             "user": {"uid": user, "gid": user},
             "args": list(argv),
             "env": [f"{name}={value}" for name, value in environment.items()],
-            "cwd": str(place),
+            "cwd": str(shown.place),
             "capabilities": dict.fromkeys(("bounding", "effective", "permitted", "inheritable"), held),
             "noNewPrivileges": False,
         },
         "root": {"path": "rootfs", "readonly": False},
         "hostname": "compat",
-        "mounts": mounts,
-        "linux": linux,
+        "linux": _linux(shown),
     }
+
+
+def _linux(shown: Shown) -> dict[str, Any]:
+    namespaces = ["pid", "mount", "ipc", "uts", "network", *(["user"] if shown.has_user_namespace else [])]
+    linux: dict[str, Any] = {"namespaces": [{"type": kind} for kind in namespaces]}
+    if shown.has_user_namespace:
+        mapping = [{"containerID": 0, "hostID": 0, "size": IDS}]
+        linux |= {"uidMappings": mapping, "gidMappings": mapping}
+    if shown.memory_bytes is not None:
+        linux["resources"] = {"memory": {"limit": shown.memory_bytes, "swap": shown.memory_bytes}}
+    return linux

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.compat.memory_limit import MemoryLimit
 from bench.processes import descendants, kill_each, reap
 
 _PR_SET_PDEATHSIG = 1
@@ -36,9 +37,20 @@ class Ended:
 
 
 def run(
-    argv: Sequence[str], environment: Mapping[str, str], directory: Path, output: Path, time_limit_s: float
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    directory: Path,
+    output: Path,
+    time_limit_s: float,
+    memory: MemoryLimit | None = None,
 ) -> Ended:
     """Runs argv in `directory`, both streams to the file `output`. Raises OSError (no program)."""
+
+    def before_exec() -> None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # when the whole suite is killed, so is what it runs
+        if memory is not None:
+            memory.join()
+
     begin = time.monotonic()
     with open(output, "wb") as file:
         process = subprocess.Popen(
@@ -49,7 +61,7 @@ def run(
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_us,
+            preexec_fn=before_exec,
         )
     try:
         code = process.wait(time_limit_s)
@@ -61,11 +73,6 @@ def run(
         raise
     seconds = time.monotonic() - begin
     return Ended(code if code >= 0 else 128 - code, seconds, tail_of(output), end_the_rest())
-
-
-def _die_with_us() -> None:
-    """In the child, before its exec: when the whole suite is killed, so is what it runs."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def end_all(process: subprocess.Popen[bytes]) -> None:

@@ -10,7 +10,7 @@ import shlex
 import shutil
 import subprocess
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +38,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Runtime:
-    """`kind` is a key of _PREPARE: native, pysentry or oci. `command` is the program with its own options."""
+    """`kind` is native, pysentry or oci. `command` is the program with its own options."""
 
     name: str
     kind: str
@@ -50,44 +50,42 @@ class Runtime:
     def is_pysentry(self) -> bool:
         return self.kind == "pysentry"
 
-    def prepare(self, case: Case, argv: Sequence[str], environment: Mapping[str, str], place: Path) -> Prepared:
-        """`place` holds work/ (the command's own directory) and is where a bundle may be written."""
-        return _PREPARE[self.kind](self, case, argv, environment, place)
+    def prepare(
+        self,
+        case: Case,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        place: Path,
+        memory_bytes: int | None = None,
+    ) -> Prepared:
+        """`place` holds work/ (the command's own directory) and is where a bundle may be written.
 
+        `memory_bytes` is for runtimes that leave our cgroup for one of their own.
+        """
+        if self.kind == "native":
+            user = str(case.user)
+            return Prepared(["/usr/bin/python3", "-IS", str(_NAMESPACES), str(place / "work"), user, user, *argv])
+        if self.kind == "pysentry":
+            identity = [f"--user={case.user}:{case.user}"] if case.user else []
+            return Prepared([*self.command, *identity, "--", *argv])
+        return self._prepare_bundle(case, argv, environment, place, memory_bytes)
 
-def _prepare_native(
-    runtime: Runtime, case: Case, argv: Sequence[str], environment: Mapping[str, str], place: Path
-) -> Prepared:
-    user = str(case.user)
-    return Prepared(["/usr/bin/python3", "-IS", str(_NAMESPACES), str(place / "work"), user, user, *argv])
-
-
-def _prepare_pysentry(
-    runtime: Runtime, case: Case, argv: Sequence[str], environment: Mapping[str, str], place: Path
-) -> Prepared:
-    user = [f"--user={case.user}:{case.user}"] if case.user else []
-    return Prepared([*runtime.command, *user, "--", *argv])
-
-
-def _prepare_oci(
-    runtime: Runtime, case: Case, argv: Sequence[str], environment: Mapping[str, str], place: Path
-) -> Prepared:
-    directory, state = place / "bundle", place / "state"
-    directory.mkdir()
-    state.mkdir()
-    bundle.write(
-        directory, argv, environment, place / "work", case.user, case.is_read, runtime.has_user_namespace
-    )
-    name = f"compat-{uuid.uuid4().hex[:12]}"
-    call = [*runtime.command, "--root", str(state)]
-    return Prepared([*call, "run", "--bundle", str(directory), name], [*call, "delete", "--force", name])
-
-
-_PREPARE: dict[str, Callable[[Runtime, Case, Sequence[str], Mapping[str, str], Path], Prepared]] = {
-    "native": _prepare_native,
-    "pysentry": _prepare_pysentry,
-    "oci": _prepare_oci,
-}
+    def _prepare_bundle(
+        self,
+        case: Case,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        place: Path,
+        memory_bytes: int | None,
+    ) -> Prepared:
+        directory, state = place / "bundle", place / "state"
+        directory.mkdir()
+        state.mkdir()
+        shown = bundle.Shown(place / "work", case.is_read, self.has_user_namespace, memory_bytes)
+        bundle.write(directory, argv, environment, case.user, shown)
+        name = f"compat-{uuid.uuid4().hex[:12]}"
+        call = [*self.command, "--root", str(state)]
+        return Prepared([*call, "run", "--bundle", str(directory), name], [*call, "delete", "--force", name])
 
 
 def find(names: Sequence[str], oci: Sequence[str]) -> list[Runtime]:

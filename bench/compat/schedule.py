@@ -13,9 +13,11 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 
+from bench.compat import memory_limit
 from bench.compat.attempt import attempt
 from bench.compat.case import NATIVE, PASS, Case, Result
 from bench.compat.journal import Results
+from bench.compat.memory_limit import MemoryLimit
 from bench.compat.runtimes import Runtime
 from bench.processes import become_subreaper
 
@@ -41,34 +43,52 @@ def run_all(
     limit_factor: float = 1.0,
     is_run_anyway: bool = False,
     is_left_out: Container[str] = (),
-    run_one: Callable[[Case, Runtime, float], Result] = attempt,
+    run_one: Callable[[Case, Runtime, float, MemoryLimit | None], Result] = attempt,
 ) -> Iterator[Result]:
     """Yields results as they come, `jobs` runs at a time. `results` are those that are known already."""
     known = dict(results)
     waiting = deque(case for case in cases if case.key not in is_left_out)
     running: dict[Future[Result], Case] = {}
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_worker) as pool:
-        try:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    case = waiting.popleft()
-                    following = remaining(case, runtimes, known, is_run_anyway)
-                    if following:
-                        running[pool.submit(run_one, case, following[0], limit_factor)] = case
-                done, _ = wait(running, return_when=FIRST_COMPLETED) if running else ((), ())
-                for future in done:
-                    result = future.result()
-                    known[result.key, result.runtime] = result
-                    waiting.appendleft(running.pop(future))
-                    yield result
-        except BaseException:
-            _kill_workers(pool)
-            raise
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_worker, initargs=(jobs,))
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                case = waiting.popleft()
+                following = remaining(case, runtimes, known, is_run_anyway)
+                if following:
+                    running[pool.submit(_run, run_one, case, following[0], limit_factor)] = case
+            done, _ = wait(running, return_when=FIRST_COMPLETED) if running else ((), ())
+            for future in done:
+                result = future.result()
+                known[result.key, result.runtime] = result
+                waiting.appendleft(running.pop(future))
+                yield result
+    except BaseException:
+        _kill_workers(pool)
+        raise
+    finally:
+        pool.shutdown()
+        memory_limit.remove_dead()
 
 
-def _begin_worker() -> None:
+_memory: MemoryLimit | None = None
+"""Of this worker process."""
+
+
+def _run(
+    run_one: Callable[[Case, Runtime, float, MemoryLimit | None], Result],
+    case: Case,
+    runtime: Runtime,
+    limit_factor: float,
+) -> Result:
+    return run_one(case, runtime, limit_factor, _memory)
+
+
+def _begin_worker(jobs: int) -> None:
     """Ctrl-C is the main process's to handle; without it there is nobody to work for."""
+    global _memory
+    _memory = memory_limit.make(memory_limit.share_bytes(jobs))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     become_subreaper()

@@ -3,17 +3,22 @@
 import os
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+import pytest
+
+from bench.compat import memory_limit
 from bench.compat.attempt import attempt
 from bench.compat.case import FAIL, NATIVE, PASS, Case, Result
 from bench.compat.journal import Results
+from bench.compat.memory_limit import MemoryLimit
 from bench.compat.runtimes import Runtime
 from bench.compat.schedule import run_all
 from tests.unit.bench.compat.cases import HOST, OTHER, SENTRY, case, results
 
 
-def pretend(case: Case, runtime: Runtime, limit_factor: float) -> Result:
+def pretend(case: Case, runtime: Runtime, limit_factor: float, memory: MemoryLimit | None) -> Result:
     """What the test's script says, without running it."""
     outcome = FAIL if case.argv[2] == "exit 1" else PASS
     return Result(case.key, runtime.name, outcome)
@@ -55,6 +60,29 @@ def test_a_result_is_what_the_status_says() -> None:
     assert found["ltp:fails"].cause == "TFAIL: two is three"
     assert "two is three" in found["ltp:fails"].tail
     assert found["ltp:dies"].cause == "signal 9"
+
+
+@pytest.mark.skipif(not memory_limit.can_be_had(), reason="a memory cgroup cannot be made here")
+def test_a_test_that_takes_memory_takes_it_from_itself_only() -> None:
+    eat = "python3 -c 'import os; [os.fork() for _ in range(2)]; b = bytearray(1 << 28); print(len(b))'"
+    limit = memory_limit.make(200 << 20)
+    assert limit is not None
+    try:
+        (result,) = run_all([case("eats", eat)], [HOST], {}, 1, run_one=partial(attempt_within, limit))
+        assert result.outcome == FAIL
+        assert "268435456" not in result.tail
+    finally:
+        limit.remove()
+    assert not limit.directory.exists()
+
+
+def attempt_within(limit: MemoryLimit, case: Case, runtime: Runtime, factor: float, _: MemoryLimit | None) -> Result:
+    return attempt(case, runtime, factor, limit)
+
+
+def test_each_worker_has_its_share(tmp_path: Path) -> None:
+    (result,) = run_all([case("says", "cat /proc/self/cgroup; exit 1")], [HOST], {}, 1)
+    assert memory_limit.PREFIX in result.tail or not memory_limit.can_be_had()
 
 
 def living(marker: str) -> list[str]:
