@@ -1,7 +1,7 @@
 /* lower.c - host descriptors of lower files, with as few round trips to the gofer as can be.
  *
- * A round trip costs more than all else that an open does, so, in trees that nobody changes (SB_CACHED), and, but for opening
- * ahead, in those with a lease (content is the inode's own; that the name still leads there was found out before):
+ * A round trip costs more than all else that an open does, so, in trees that nobody changes (SB_CACHED) and in those with a
+ * lease (that the name still leads to the inode was found out before; what was opened by name is compared with it):
  * - Files that are opened again and again: from the second read-only open on a descriptor is kept, and what is opened gets a
  *   duplicate with a position of its own (DESC_OWN_POS). The first open has its own host description: most files
  *   are opened once.
@@ -61,6 +61,16 @@ static bool goes_on(const struct dentry *d)
     return result;
 }
 
+/* In a tree that others change a name may have been another file's when it was opened. */
+static int checked(const struct inode *i, int fd)
+{
+    struct stat st;
+    if (!is_uncached(i->sb) || (fstat(fd, &st) == 0 && st.st_ino == i->ino && st.st_dev == i->dev))
+        return fd;
+    close(fd);
+    return -ESTALE;
+}
+
 /* Opens d and the files that follow it. d's descriptor, or -errno. */
 static int open_with_next(struct dentry *d)
 {
@@ -81,7 +91,9 @@ static int open_with_next(struct dentry *d)
     for (uint32_t n = 1; n < count; n++)
         if (fds[n] >= 0)
             put(&ahead[ids[n] % AHEAD], ids[n], fds[n]);
-    return fds[0];
+    if (fds[0] >= 0)
+        fds[0] = checked(d->inode, fds[0]);
+    return fds[0] == -ESTALE ? gofer_fs_open(d, O_RDONLY) : fds[0];
 }
 
 static int take_ahead(const struct inode *i)
@@ -90,13 +102,13 @@ static int take_ahead(const struct inode *i)
     if (place->inode_id != i->id)
         return -1;
     place->inode_id = 0;
-    return place->fd;
+    return checked(i, place->fd);
 }
 
 /* A first open: a host description of its own. */
 static int open_once(struct dentry *d)
 {
-    bool is_streak = (d->sb->flags & SB_CACHED) && is_plain_lower(d) && goes_on(d);
+    bool is_streak = is_plain_lower(d) && goes_on(d);
     int fd = take_ahead(d->inode);
     if (fd >= 0)
         return fd;
@@ -107,11 +119,13 @@ static int open_once(struct dentry *d)
 
 void lower_forget(uint64_t inode_id)
 {
-    struct kept *k = &kept[inode_id % KEPT];
-    if (k->inode_id != inode_id)
-        return;
-    close(k->fd);
-    k->inode_id = 0;
+    struct kept *places[] = {&kept[inode_id % KEPT], &ahead[inode_id % AHEAD]};
+    for (int n = 0; n < 2; n++) {
+        if (places[n]->inode_id != inode_id)
+            continue;
+        close(places[n]->fd);
+        places[n]->inode_id = 0;
+    }
 }
 
 int lower_open(struct dentry *d, uint32_t *desc_flags)

@@ -76,6 +76,22 @@ static int open_name(const struct gofer_server *server, int dir, const char *nam
     return error;
 }
 
+/* The same where names may change: the inode that was looked at is the one that is opened. */
+static int open_name_exactly(const struct gofer_server *server, int dir, const char *name, uint32_t flags,
+                             struct gofer_attr *attr)
+{
+    int path_fd = gofer_openat2(dir, name, O_PATH, 0);
+    if (path_fd < 0)
+        return path_fd;
+    int result = gofer_attr_at(server, path_fd, "", attr);
+    if (result == 0)
+        result = check_type(attr->mode);
+    if (result == 0)
+        result = gofer_reopen(server, path_fd, flags);
+    close(path_fd);
+    return result;
+}
+
 static int open_by_name(struct gofer_server *server, uint32_t tree, const struct gofer_request_path *path, uint32_t flags,
                         struct gofer_attr *attr)
 {
@@ -153,7 +169,7 @@ int gofer_answer_open_many(struct gofer_server *server, const unsigned char *bod
     if (error < 0)
         return error;
     const struct gofer_tree *tree = gofer_find_tree(server, request.tree);
-    if (!tree || !is_fixed(tree))
+    if (!tree)
         return -EINVAL;
     error = gofer_open_dir(server, request.tree, path.bytes, path.len, &dir);
     if (error < 0)
@@ -161,7 +177,7 @@ int gofer_answer_open_many(struct gofer_server *server, const unsigned char *bod
     const char *at = (const char *)body + names_at;
     for (; head.count < request.count; head.count++) {
         const char *name = next_name(&at, (const char *)body + body_len);
-        int fd = name ? open_name(server, dir.fd, name, O_RDONLY, &attr) : -EINVAL;
+        int fd = name ? (is_fixed(tree) ? open_name : open_name_exactly)(server, dir.fd, name, O_RDONLY, &attr) : -EINVAL;
         if (fd >= 0 && !S_ISREG(attr.mode)) {
             close(fd);
             fd = -EISDIR;

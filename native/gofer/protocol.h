@@ -193,7 +193,7 @@ struct gofer_open {
 };
 
 /*
- * OPEN_MANY: several regular files of one directory at once, for reading. Only in a tree that nobody changes (EINVAL). The
+ * OPEN_MANY: several regular files of one directory at once, for reading. The
  * path is the directory's; `count` names follow it, each ended by a NUL. The reply: for each name an int32_t, 0 or a positive
  * errno, and a descriptor for each 0, in order.
  */

@@ -121,7 +121,7 @@ class GoferClient:
         return self._open(protocol.OPEN, payload)
 
     def open_many(self, tree: int, directory: bytes, names: list[bytes]) -> list[int]:
-        """Regular files of one directory of an immutable tree, for reading: a descriptor or a negative errno each."""
+        """Regular files of one directory, for reading: a descriptor or a negative errno each."""
         text = b"".join(name + b"\0" for name in names)
         fixed = protocol.OPEN_MANY_REQUEST.pack(tree, len(directory), len(text), len(names))
         reply, fds = self.transport.call(protocol.OPEN_MANY, fixed + directory + text)
