@@ -17,7 +17,7 @@ from typing import Any
 
 from pysentry.sandbox import messages
 from pysentry.sandbox.process import ProcessSpec
-from tests.harness import checkout
+from tests.harness import checkout, leftovers
 
 PATH = "/usr/bin:/bin"
 TIMEOUT_S = 30.0
@@ -155,14 +155,19 @@ class Sentry:
 
 
 def wait_until_gone(pids: list[int], timeout_s: float = TIMEOUT_S) -> None:
-    """Each is dead, or will be within the time. A zombie is: whoever adopted it may take its time to wait."""
+    """Each is dead, or will be within the time. What the sentry's death left to us is waited for, as a subreaper does:
+    pid 1 of a namespace ends when nobody of it is a zombie any more."""
     deadline = time.monotonic() + timeout_s
-    while any(_is_alive(pid) for pid in pids):
-        assert time.monotonic() < deadline, f"still there: {pids}"
+    while sum(_is_alive(pid) for pid in pids):  # not any(): each is to be looked at
+        assert time.monotonic() < deadline, f"still there: {[leftovers.describe(pid) for pid in pids]}"
         time.sleep(0.005)
 
 
 def _is_alive(pid: int) -> bool:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass  # it is not ours
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
