@@ -291,10 +291,10 @@ def test_open_many_gives_regular_files_only(small_tree: Path, uid: int | None) -
 
 
 def test_open_many_in_a_tree_that_changes(small_tree: Path) -> None:
-    os.mkfifo(small_tree / "a" / "fifo")
+    os.mkfifo(small_tree / "a" / "own-fifo")
     with gofer(Tree(str(small_tree), writable=True)) as client:
         fds = client.open_many(0, b"a/b/c", [b"file", b"missing"])
         assert os.read(fds[0], 100) == b"content"
         os.close(fds[0])
         assert fds[1] == -errno.ENOENT
-        assert client.open_many(0, b"a", [b"fifo", b"b"]) == [-errno.ENXIO, -errno.EISDIR]
+        assert client.open_many(0, b"a", [b"own-fifo", b"b"]) == [-errno.ENXIO, -errno.EISDIR]
