@@ -44,8 +44,11 @@ def connect(config: RunConfig) -> None:
     """Imports the common families of handlers and registers the hooks. Once, before the lock-up."""
     from importlib import import_module
 
-    for module in COMMON if _hold_modules() else MODULES:
+    are_held = _hold_modules()
+    for module in COMMON if are_held else MODULES:
         import_module(f"pysentry.syscalls.{module}")
+    if not are_held:
+        import_module("pysentry.kernel.loop")
     for module, numbers in MODULES.items():
         LATE.update(dict.fromkeys(numbers, module))
     devices.register_block_major(devices.LOOP_MAJOR, late("pysentry.kernel.loop", "open_loop"))

@@ -80,6 +80,9 @@ def register_type(name: bytes, maker: Callable[[int], FileSystem]) -> None:
     """Boot: a file system that takes no options, made of a device number."""
 
     def make(flags: int, options: bytes) -> FileSystem:
+        for mount in all_mounts():  # there is one instance, which is shown once more
+            if mount.file_system.type_name == name.decode() and not isinstance(mount.file_system, BindFileSystem):
+                return make_bind_of(mount.sb.root, flags | mount.sb.flags & lib.SB_RDONLY)
         made = maker(new_device())
         made.sb.flags |= flags
         return made

@@ -11,6 +11,7 @@ from pysentry.platform.native import ffi, lib
 from pysentry.vfs.dentry import topmost
 from pysentry.vfs.filesystems import proc_cgroup, proc_maps, proc_mounts, proc_stat
 from pysentry.vfs.filesystems.generated import Directory, GeneratedDescription, Node, describe
+from pysentry.vfs.filesystems.nsfs import namespace_number, namespace_place
 from pysentry.vfs.filesystems.proc_fd import FdDirectory, place_text
 from pysentry.vfs.filesystems.proc_net import net_directory
 from pysentry.vfs.filesystems.proc_subject import Subject, SubjectFile, SubjectLink
@@ -62,23 +63,13 @@ _PLACES: dict[bytes, Callable[[CTask], CDentry]] = {
     b"root": lambda c: c.fs.root,
 }
 
-# One set of namespaces; the numbers are those of a host's first ones.
-_NAMESPACES = {
-    b"cgroup": (b"cgroup", 4026531835),
-    b"ipc": (b"ipc", 4026531839),
-    b"mnt": (b"mnt", 4026531841),
-    b"net": (b"net", 4026531840),
-    b"pid": (b"pid", 4026531836),
-    b"pid_for_children": (b"pid", 4026531836),
-    b"time": (b"time", 4026531834),
-    b"time_for_children": (b"time", 4026531834),
-    b"user": (b"user", 4026531837),
-    b"uts": (b"uts", 4026531838),
-}
+_NAMESPACES = (
+    b"cgroup", b"ipc", b"mnt", b"net", b"pid", b"pid_for_children", b"time", b"time_for_children", b"user", b"uts",
+)  # fmt: skip
 
 
 class NamespaceLink(SubjectLink):
-    """A namespace by its number. It leads nowhere: there are no descriptors of namespaces."""
+    """A namespace by its number."""
 
     __slots__ = ("name",)
 
@@ -88,7 +79,15 @@ class NamespaceLink(SubjectLink):
 
     def path(self, reader: Task | None) -> bytes:
         self.subject.check_access(reader)
-        return b"%s:[%d]" % _NAMESPACES[self.name]
+        return b"%s:[%d]" % self._namespace()
+
+    def place(self, task: Task) -> CDentry | CDescription | None:
+        self.subject.check_access(task)
+        return namespace_place(*self._namespace())
+
+    def _namespace(self) -> tuple[bytes, int]:
+        kind = self.name.removesuffix(b"_for_children")
+        return kind, namespace_number(kind, self.subject.c.fs.root)
 
 
 # ---- small files ----------------------------------------------------------------------------------------------------
