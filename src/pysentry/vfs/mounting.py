@@ -279,14 +279,16 @@ def _mount_new(source: bytes | None, at: CDentry, type_name: bytes | None, flags
 
 
 def _make_tmpfs(flags: int, options: bytes, type_name: str = "tmpfs") -> FileSystem:
-    """tmpfs(5): size, nr_blocks, mode, uid, gid; EINVAL for what would have no effect."""
-    size, mode, uid, gid = 0, 0o1777, 0, 0
+    """tmpfs(5): size, nr_blocks, nr_inodes, mode, uid, gid; EINVAL for what would have no effect."""
+    size, inodes, mode, uid, gid = 0, 0, 0o1777, 0, 0
     for option in options.split(b","):
         key, _, value = option.partition(b"=")
         if key == b"size":
             size = _bytes(value)
         elif key == b"nr_blocks":
             size = _bytes(value) * 4096
+        elif key == b"nr_inodes":
+            inodes = _bytes(value)
         elif key == b"mode":
             mode = _number(value, 8) & 0o7777
         elif key == b"uid":
@@ -295,7 +297,8 @@ def _make_tmpfs(flags: int, options: bytes, type_name: str = "tmpfs") -> FileSys
             gid = _number(value, 10)
         elif key:
             raise EINVAL(repr(option))
-    made = make_tree(flags, new_device(), type_name=type_name, size_bytes=(size + 4095) & ~4095, mode=mode)
+    size = (size + 4095) & ~4095
+    made = make_tree(flags, new_device(), type_name=type_name, size_bytes=size, mode=mode, inodes_max=inodes)
     made.sb.root.inode.uid, made.sb.root.inode.gid = uid, gid
     return made
 

@@ -57,7 +57,7 @@ DIRECTORY_SIZE = 4096  # st_size of a directory made here, as ext4 and overlays 
 
 class TreeFileSystem(MemoryXattrs):
     """An overlay if `lower` is given, else a tmpfs. `size_bytes`: limit of `mount -o size=`, 0 for none or if the store
-    keeps it; checked when files are made, copied up or truncated, not at every write. `inodes_max`: 0: any number."""
+    keeps it; what is written through a mapping is not counted in advance. `inodes_max`: 0: any number."""
 
     def __init__(
         self,
@@ -351,6 +351,8 @@ class TreeFileSystem(MemoryXattrs):
             raise ENOSPC("size limit")
 
     def room(self, inode: CInode, at: int, wanted_bytes: int) -> int:
+        if not self.size_bytes:
+            return wanted_bytes
         status = os.fstat(content_fd(inode))
         end = (at + wanted_bytes + BLOCK - 1) // BLOCK * BLOCK
         is_whole = status.st_blocks * 512 >= status.st_size
