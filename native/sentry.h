@@ -345,6 +345,7 @@ void task_wake(struct task *t);         /* Python: resume a parked task now (a l
 int  task_install(struct task *t, struct description *d, int fd);  /* host descriptor at the workload's own number fd */
 int  task_kill(struct task *t, int sig);     /* to the thread; then looks for calls to interrupt */
 int  group_kill(struct thread_group *g, int sig);
+int  task_queue_siginfo(struct task *t, int sig, const void *info, int to_group); /* a whole siginfo_t with a negative si_code */
 int  group_kill_from(struct thread_group *g, int sig, int32_t ns_pid, uint32_t uid); /* kill(2) as from that sender */
 int  task_queue_sent_signal(struct task *t, int sig, int code, uint64_t value, int32_t ns_pid, uint32_t uid); /* to its process, as from that sender */
 int  siginfo_correct(struct task *t, void *info); /* siginfo_t as the sandbox's kernel would have made it: senders, their users. 1: it was changed */

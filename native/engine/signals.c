@@ -108,8 +108,13 @@ int task_queue_signal(struct task *t, int sig, int code, uint64_t value, int to_
     info.si_signo = sig;
     info.si_code = code;
     info.si_value.sival_ptr = (void *)value;
-    long error = to_group ? syscall(SYS_rt_sigqueueinfo, t->group->tgid, sig, &info)
-                          : syscall(SYS_rt_tgsigqueueinfo, t->group->tgid, t->tid, sig, &info);
+    return task_queue_siginfo(t, sig, &info, to_group);
+}
+
+int task_queue_siginfo(struct task *t, int sig, const void *info, int to_group)
+{
+    long error = to_group ? syscall(SYS_rt_sigqueueinfo, t->group->tgid, sig, info)
+                          : syscall(SYS_rt_tgsigqueueinfo, t->group->tgid, t->tid, sig, info);
     if (error)
         return -errno;
     signals_changed(t->group);

@@ -392,3 +392,24 @@ TEST(not_readable_while_a_thread_lives)
     CHECK_EQ(poll_of(fd, -1), POLLIN);
     CHECK_EXITED(wait_status(pid), 8);
 }
+
+TEST(a_directory_of_proc_takes_signals)
+{
+    int release;
+    pid_t pid = waiting_child(0, &release);
+    char path[64], text[64];
+    snprintf(path, sizeof path, "/proc/%d", pid);
+    int fd = open(path, O_DIRECTORY | O_CLOEXEC), elsewhere = open("/proc", O_DIRECTORY);
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    int stat_fd = open(path, O_RDONLY);
+    REQUIRE(fd >= 0 && stat_fd >= 0);
+    CHECK_ERRNO(signal_pidfd(elsewhere, 0, NULL), EBADF);
+    CHECK_OK(signal_pidfd(fd, 0, NULL));
+    CHECK_OK(signal_pidfd(fd, SIGTERM, NULL));
+    siginfo_t info;
+    CHECK_OK(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT));
+    CHECK_OK(signal_pidfd(fd, 0, NULL));
+    CHECK(read(stat_fd, text, sizeof text) > 0); /* opened while it lived, read of the zombie */
+    CHECK_SIGNALED(wait_status(pid), SIGTERM);
+    CHECK_ERRNO(signal_pidfd(fd, 0, NULL), ESRCH);
+}

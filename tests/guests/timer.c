@@ -244,3 +244,60 @@ TEST(clocks)
     if (geteuid() != 0)
         CHECK_ERRNO(clock_settime(CLOCK_REALTIME, &set), EPERM);
 }
+
+static void burn_until(volatile sig_atomic_t *count, int wanted)
+{
+    while (*count < wanted)
+        ;
+}
+
+TEST(cpu_time_timers)
+{
+    struct sigaction action = {.sa_sigaction = tick, .sa_flags = SA_SIGINFO | SA_RESTART};
+    REQUIRE_OK(sigaction(SIGUSR1, &action, NULL));
+    static const clockid_t clocks[] = {CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID};
+    for (int i = 0; i < 2; i++) {
+        struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+        event.sigev_value.sival_int = 42 + i;
+        timer_t timer;
+        REQUIRE_OK(timer_create(clocks[i], &event, &timer));
+        struct itimerspec spec = {.it_value = {0, 20 * MS}}, now;
+        int64_t before = now_ns(clocks[i]);
+        ticks = 0;
+        CHECK_OK(timer_settime(timer, 0, &spec, NULL));
+        CHECK_OK(timer_gettime(timer, &now));
+        CHECK(now.it_value.tv_sec == 0 && now.it_value.tv_nsec > 0 && now.it_value.tv_nsec <= 20 * MS);
+        burn_until(&ticks, 1);
+        CHECK(now_ns(clocks[i]) - before >= 20 * MS);
+        CHECK_EQ(last.si_code, SI_TIMER);
+        CHECK_EQ(last.si_value.sival_int, 42 + i);
+        CHECK_OK(timer_gettime(timer, &now));
+        CHECK_EQ(now.it_value.tv_nsec, 0);
+        CHECK(timer_getoverrun(timer) >= 0);
+        spec.it_interval = (struct timespec){0, 5 * MS};
+        ticks = 0;
+        CHECK_OK(timer_settime(timer, 0, &spec, NULL));
+        burn_until(&ticks, 3);
+        spec.it_value = spec.it_interval = (struct timespec){0, 0};
+        CHECK_OK(timer_settime(timer, 0, &spec, &now));
+        CHECK_EQ(now.it_interval.tv_nsec, 5 * MS);
+        spec.it_value.tv_nsec = 1000000000;
+        CHECK_ERRNO(timer_settime(timer, 0, &spec, NULL), EINVAL);
+        CHECK_OK(timer_delete(timer));
+        CHECK_ERRNO(timer_settime(timer, 0, &now, NULL), EINVAL);
+        CHECK_ERRNO(timer_gettime(timer, &now), EINVAL);
+    }
+    timer_t timer;
+    clockid_t own;
+    REQUIRE_OK(clock_getcpuclockid(getpid(), &own));
+    CHECK_OK(timer_create(own, NULL, &timer));
+    struct itimerspec spec = {.it_value = {0, 1}};
+    struct sigaction on_alarm = {.sa_sigaction = tick, .sa_flags = SA_SIGINFO};
+    REQUIRE_OK(sigaction(SIGALRM, &on_alarm, NULL));
+    ticks = 0;
+    CHECK_OK(timer_settime(timer, TIMER_ABSTIME, &spec, NULL)); /* long ago */
+    burn_until(&ticks, 1);
+    CHECK_EQ(last.si_signo, SIGALRM);
+    CHECK_ERRNO(timer_create((clockid_t)0xe000000a, NULL, &timer), EINVAL);
+    CHECK_ERRNO(syscall(SYS_timer_create, CLOCK_PROCESS_CPUTIME_ID, NULL, bad_address), EFAULT);
+}

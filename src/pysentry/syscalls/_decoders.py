@@ -485,6 +485,8 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     221: _d_i32_i64_u64_i32,  # fadvise64(fd, offset, len, advice)
     222: _d_i32_u64_u64,  # timer_create(clockid, sevp, timerid)
     223: _d_i32_u32_u64_u64,  # timer_settime(timerid, flags, new_value, old_value)
+    224: _d_i32_u64,  # timer_gettime(timerid, curr_value)
+    225: _d_i32,  # timer_getoverrun(timerid)
     226: _d_i32,  # timer_delete(timerid)
     228: _d_i32_u64,  # clock_gettime(clockid, tp)
     229: _d_i32_u64,  # clock_getres(clockid, res)

@@ -9,9 +9,12 @@ from __future__ import annotations
 import time
 from struct import Struct
 
-from pysentry.abi.errno import EFAULT, EINVAL, EOPNOTSUPP, EPERM
+from pysentry.abi.errno import EFAULT, EINVAL, EOPNOTSUPP
+from pysentry.abi.syscall_nr import NR_TIMER_CREATE
+from pysentry.kernel import cpu_timers, expiry
 from pysentry.kernel import exec as kernel_exec
-from pysentry.kernel import expiry
+from pysentry.kernel.cpu_timers import CpuTimer
+from pysentry.kernel.wait import host_call
 from pysentry.syscalls.registry import CONTINUE, syscall
 
 TYPE_CHECKING = False
@@ -25,10 +28,13 @@ _ITIMER_REAL = 0
 _REAL = "itimer"
 _TIMER_ABSTIME = 1
 _CLOCKS = (time.CLOCK_REALTIME, time.CLOCK_MONOTONIC, time.CLOCK_BOOTTIME, time.CLOCK_TAI)
-_CPU_CLOCKS, _ALARM_CLOCKS, _WITHOUT_TIMERS = (2, 3), (8, 9), (4, 5, 6)
+_ALARM_CLOCKS, _WITHOUT_TIMERS = (8, 9), (4, 5, 6)
+_SIGEVENT = Struct("=Qiii44x")  # struct sigevent: value, signo, notify, thread id
+_INT = Struct("=i")
 _SECOND_NS = 1_000_000_000
 
 kernel_exec.on_exec.append(expiry.after_exec)
+kernel_exec.on_exec.append(cpu_timers.drop_all)
 
 
 @syscall
@@ -58,17 +64,62 @@ def setitimer(task: Task, which: int, new_value: UserAddr, old_value: UserAddr) 
 
 
 @syscall
-def timer_create(task: Task, clockid: int, sevp: UserAddr, timerid: UserAddr) -> int:
+async def timer_create(task: Task, clockid: int, sevp: UserAddr, timerid: UserAddr) -> int:
     """Real-time clocks never come here."""
-    if clockid in _CPU_CLOCKS + _WITHOUT_TIMERS or clockid < 0:
-        raise EOPNOTSUPP("CPU-time, raw and coarse clocks")
+    if cpu_timers.is_cpu_clock(clockid):
+        clock = cpu_timers.host_clock(task, clockid)
+        event = task.memory.read_struct(sevp, _SIGEVENT) if sevp else None
+        await host_call(task, NR_TIMER_CREATE, time.CLOCK_MONOTONIC, sevp, timerid)  # its number, and what is wrong
+        timer = CpuTimer(task.group, task.memory.read_struct(timerid, _INT)[0], clock)
+        if event is not None:
+            timer.value, timer.signal, timer.kind, timer.tid = event
+        cpu_timers.add(task, timer)
+        return 0
+    if clockid in _WITHOUT_TIMERS or clockid < 0:
+        raise EOPNOTSUPP("raw and coarse clocks")
     if clockid in _ALARM_CLOCKS:
-        raise EPERM("CAP_WAKE_ALARM")
+        raise EOPNOTSUPP("no real-time clock")
     raise EINVAL("clock")
 
 
 @syscall
+def timer_gettime(task: Task, timerid: int, curr_value: UserAddr) -> int:
+    timer = cpu_timers.find(task, timerid)
+    if timer is None:
+        return CONTINUE
+    task.memory.write(curr_value, _spec(timer))
+    return 0
+
+
+@syscall
+def timer_getoverrun(task: Task, timerid: int) -> int:
+    timer = cpu_timers.find(task, timerid)
+    return CONTINUE if timer is None else timer.overruns
+
+
+def _spec(timer: CpuTimer) -> bytes:
+    interval_ns, left_ns = timer.left()
+    return _TIMESPECS.pack(*divmod(interval_ns, _SECOND_NS), *divmod(left_ns, _SECOND_NS))
+
+
+def _set_cpu_timer(task: Task, timer: CpuTimer, flags: int, new_value: UserAddr, old_value: UserAddr) -> int:
+    if not new_value:
+        raise EINVAL("itimerspec")
+    interval_s, interval_ns, value_s, value_ns = task.memory.read_struct(new_value, _TIMESPECS)
+    if min(interval_s, value_s) < 0 or not (0 <= interval_ns < _SECOND_NS and 0 <= value_ns < _SECOND_NS):
+        raise EINVAL("itimerspec")
+    old = _spec(timer)
+    timer.arm(value_s * _SECOND_NS + value_ns, interval_s * _SECOND_NS + interval_ns, bool(flags & _TIMER_ABSTIME))
+    if old_value:
+        task.memory.write(old_value, old)
+    return 0
+
+
+@syscall
 def timer_settime(task: Task, timerid: int, flags: int, new_value: UserAddr, old_value: UserAddr) -> int:
+    timer = cpu_timers.find(task, timerid)
+    if timer is not None:
+        return _set_cpu_timer(task, timer, flags, new_value, old_value)
     _forget(task, timerid)
     try:
         interval_s, interval_ns, value_s, value_ns = task.memory.read_struct(new_value, _TIMESPECS)
@@ -89,6 +140,7 @@ def timer_settime(task: Task, timerid: int, flags: int, new_value: UserAddr, old
 @syscall
 def timer_delete(task: Task, timerid: int) -> int:
     _forget(task, timerid)
+    cpu_timers.drop(task, timerid)
     return CONTINUE
 
 
