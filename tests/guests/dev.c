@@ -2,6 +2,10 @@
 #include "guest.h"
 
 #include <dirent.h>
+#include <linux/fs.h>
+#include <linux/loop.h>
+#include <sys/ioctl.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 
 static void check_device(const char *path, unsigned major_number, unsigned minor_number)
@@ -145,4 +149,57 @@ TEST(listing)
         if (lstat(path, &status) == -1)
             GUEST_FAIL("no %s", path);
     }
+}
+
+TEST(a_file_is_a_block_device)
+{
+    char name[32], page[4096] = "through the device", back[4096];
+    uint64_t size = 0;
+    struct loop_info64 info = {0};
+    int control = open("/dev/loop-control", O_RDWR), device = -1;
+    if (control == -1)
+        SKIP("loop devices need root's privileges");
+    scratch();
+    int file = open("image", O_CREAT | O_RDWR, 0600);
+    REQUIRE_OK(ftruncate(file, 1 << 20));
+    for (int tries = 0; tries < 20; tries++) { /* somebody else may take the free one meanwhile */
+        int number = ioctl(control, LOOP_CTL_GET_FREE);
+        snprintf(name, sizeof name, "/dev/loop%d", number);
+        device = open(name, O_RDWR);
+        if (device >= 0 && ioctl(device, LOOP_SET_FD, file) == 0)
+            break;
+        close(device);
+        device = -1;
+    }
+    if (device == -1)
+        SKIP("no free loop device");
+    CHECK_OK(ioctl(device, BLKGETSIZE64, &size));
+    CHECK_EQ(size, 1 << 20);
+    CHECK_ERRNO(ioctl(device, LOOP_SET_FD, file), EBUSY);
+    CHECK_EQ(pwrite(device, page, sizeof page, 8192), 4096);
+    CHECK_OK(fsync(device));
+    CHECK_EQ(pread(file, back, sizeof back, 8192), 4096);
+    CHECK_EQ(memcmp(page, back, sizeof page), 0);
+    CHECK_EQ(lseek(device, 0, SEEK_END), 1 << 20);
+    CHECK_ERRNO(write(device, page, sizeof page), ENOSPC);
+    CHECK_EQ(pread(device, back, sizeof back, 1 << 20), 0);
+    CHECK_ERRNO(ftruncate(device, 0), EINVAL);
+    CHECK_OK(ioctl(device, LOOP_GET_STATUS64, &info));
+    CHECK_EQ(info.lo_offset, 0);
+    CHECK_OK(ioctl(device, LOOP_CLR_FD, 0));
+    close(device);
+}
+
+TEST(nodes_of_devices_that_are_not_there)
+{
+    scratch();
+    if (mknod("node", S_IFBLK | 0600, makedev(240, 99)) == -1)
+        SKIP("device nodes need CAP_MKNOD");
+    struct stat status;
+    struct statvfs place;
+    CHECK_OK(statvfs(".", &place));
+    CHECK_OK(stat("node", &status));
+    CHECK(S_ISBLK(status.st_mode));
+    CHECK_EQ(status.st_rdev, makedev(240, 99));
+    CHECK_ERRNO(open("node", O_RDONLY), place.f_flag & ST_NODEV ? EACCES : ENXIO);
 }
