@@ -15,7 +15,7 @@ from pysentry.vfs.filesystems.nsfs import namespace_number, namespace_place
 from pysentry.vfs.filesystems.proc_fd import FdDirectory, place_text
 from pysentry.vfs.filesystems.proc_net import net_directory
 from pysentry.vfs.filesystems.proc_subject import Subject, SubjectFile, SubjectLink
-from pysentry.vfs.filesystems.proc_zombie import at_end
+from pysentry.vfs.filesystems.proc_zombie import at_end, zombie_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -269,7 +269,8 @@ class ProcessDirectory(SubjectDirectory):
     def process(self) -> tuple[int, int] | None:
         if self.subject.is_thread:
             return None
-        return (self.subject.group.pid if self.subject.is_alive() else 0), self.subject.tgid
+        host_pid = self.subject.tgid
+        return (self.subject.group.pid if self.subject.is_alive() else zombie_of(host_pid)), host_pid
 
     def lookup(self, task: Task | None, name: bytes) -> Node | None:
         subject = self.subject

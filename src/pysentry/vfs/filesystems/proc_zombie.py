@@ -184,6 +184,15 @@ class _ZombieFile(File):
         return self.zombie.is_there()
 
 
+def zombie_of(host_pid: int) -> int:
+    """The pid of a zombie by the host's number; 0: it is none."""
+    for pid in zombie_pids():
+        c = lib.zombie_find(pid)
+        if c != ffi.NULL and c.tid == host_pid:
+            return pid
+    return 0
+
+
 def at_end(name: bytes, make: Callable[[Subject], bytes]) -> Callable[[Subject], bytes]:
     """The content of a file of /proc/PID; of one that was opened while its process lived, also when it is a zombie."""
     if name not in _FILES:
@@ -193,12 +202,10 @@ def at_end(name: bytes, make: Callable[[Subject], bytes]) -> Callable[[Subject],
         try:
             return make(subject)
         except ESRCH:
-            numbers = ffi.new("int32_t[]", _MOST)
-            for pid in numbers[0 : lib.zombie_list(numbers, _MOST)]:
-                c = lib.zombie_find(pid)
-                if c != ffi.NULL and c.tid == subject.tgid:
-                    return _FILES[name][1](Zombie(pid, c))
-            raise
+            pid = zombie_of(subject.tgid)
+            if not pid:
+                raise
+            return _FILES[name][1](Zombie(pid, lib.zombie_find(pid)))
 
     return made
 
