@@ -111,3 +111,16 @@ def test_an_open_is_right_even_within_the_lease(kernel: Kernel, place: Path) -> 
     fd = kernel.open("/d/made", os.O_RDWR | os.O_CREAT, 0o600)
     assert kernel.read(fd, 100) == b"by the host"
     kernel.close(fd)
+
+
+def test_attributes_of_a_file_that_lost_the_name_it_was_opened_by(kernel: Kernel, place: Path) -> None:
+    """fchmod goes to another name that is known; without any only its holders can ever see what changed."""
+    fd = kernel.open("/d/f", os.O_RDWR)
+    kernel.link("/d/f", "/d/g")
+    kernel.unlink("/d/f")
+    kernel.call("fchmod", fd, 0o604)
+    assert (place / "d/g").stat().st_mode & 0o7777 == 0o604
+    kernel.unlink("/d/g")
+    kernel.call("fchmod", fd, 0o640)
+    assert kernel.fstat(fd).mode & 0o7777 == 0o640
+    kernel.close(fd)
