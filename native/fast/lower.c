@@ -109,7 +109,9 @@ static int take_ahead(const struct inode *i)
 static int open_once(struct dentry *d)
 {
     bool is_streak = is_plain_lower(d) && goes_on(d);
-    int fd = take_ahead(d->inode);
+    int fd = gofer_fs_take_opened(d->inode->id);
+    if (fd < 0)
+        fd = take_ahead(d->inode);
     if (fd >= 0)
         return fd;
     return is_streak ? open_with_next(d) : gofer_fs_open(d, O_RDONLY);

@@ -225,7 +225,8 @@ static int64_t open_at(struct task *t, int dirfd, uint64_t user_path, int flags,
     if (fd < 0)
         return fd;
     bool follows = !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
-    uint32_t walk_flags = (follows ? WALK_FOLLOW : 0) | (flags & O_CREAT ? WALK_CREATE : 0);
+    bool only_reads = !(flags & (O_ACCMODE | O_CREAT | O_TRUNC | O_DIRECTORY));
+    uint32_t walk_flags = (follows ? WALK_FOLLOW : 0) | (flags & O_CREAT ? WALK_CREATE : 0) | (only_reads ? WALK_OPENS : 0);
     int error = walk_at(t, dirfd, name, walk_flags, &path);
     struct inode *made = NULL;
     if (error == -ENOENT && path.parent && (flags & O_CREAT))

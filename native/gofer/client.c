@@ -224,17 +224,20 @@ int gofer_walk(struct gofer_client *client, uint32_t tree, const char *path, uin
 {
     const uint32_t n_base = flags & GOFER_WALK_BASE ? 1 : 0;
     struct gofer_walk request = {.tree = tree, .path_len = path_len, .base_len = base_len, .flags = flags};
-    struct gofer_walk_reply reply;
-    int size = round_trip(client, GOFER_WALK, &request, sizeof(request), path, path_len, NULL, NULL);
+    struct gofer_walk_reply reply = {0};
+    int n_fds = flags & GOFER_WALK_OPEN ? 1 : 0;
 
+    answer->fd = -1;
+    int size = round_trip(client, GOFER_WALK, &request, sizeof(request), path, path_len, &answer->fd, &n_fds);
     if (size < 0)
         return size;
-    if ((size_t)size < sizeof(reply))
+    if ((size_t)size >= sizeof(reply))
+        memcpy(&reply, reply_body(client), sizeof(reply));
+    if ((size_t)size < sizeof(reply) || reply.count > GOFER_MESSAGE_MAX || reply.count < n_base || reply.target_len > GOFER_MESSAGE_MAX ||
+        (size_t)size != sizeof(reply) + reply.count * sizeof(struct gofer_attr) + reply.target_len) {
+        close_fds(&answer->fd, &n_fds);
         return is_dead(client);
-    memcpy(&reply, reply_body(client), sizeof(reply));
-    if (reply.count > GOFER_MESSAGE_MAX || reply.count < n_base || reply.target_len > GOFER_MESSAGE_MAX ||
-        (size_t)size != sizeof(reply) + reply.count * sizeof(struct gofer_attr) + reply.target_len)
-        return is_dead(client);
+    }
     answer->base = (const struct gofer_attr *)(const void *)(reply_body(client) + sizeof(reply));
     answer->attrs = answer->base + n_base;
     answer->target = (const char *)(answer->base + reply.count);

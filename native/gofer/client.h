@@ -30,6 +30,7 @@ struct gofer_walk_answer {
     uint32_t count;
     uint32_t target_len;
     uint32_t stop; /* see struct gofer_walk_reply */
+    int fd;        /* GOFER_WALK_OPEN: of the last component, the caller's to close; -1: none */
 };
 
 struct gofer_readdir_answer {

@@ -47,7 +47,7 @@ static int open_exactly(struct gofer_server *server, uint32_t tree, const struct
 }
 
 /* An immutable tree that is served read-only: nobody swaps what a name names between looking at it and opening it. */
-static bool is_fixed(const struct gofer_tree *tree)
+bool gofer_is_fixed(const struct gofer_tree *tree)
 {
     return (tree->flags & GOFER_TREE_IMMUTABLE) && !(tree->flags & GOFER_TREE_WRITABLE);
 }
@@ -56,8 +56,7 @@ static bool is_fixed(const struct gofer_tree *tree)
  * The same in three host calls instead of five, for a fixed tree: looks at the name, opens the name, looks at what was
  * opened. If somebody does change it in between, a FIFO may be opened, but without waiting, and only to be closed again.
  */
-static int open_name(const struct gofer_server *server, int dir, const char *name, uint32_t flags,
-                     struct gofer_attr *attr)
+int gofer_open_name(const struct gofer_server *server, int dir, const char *name, uint32_t flags, struct gofer_attr *attr)
 {
     int error = gofer_attr_at(server, dir, name, attr);
     if (error == 0)
@@ -101,7 +100,7 @@ static int open_by_name(struct gofer_server *server, uint32_t tree, const struct
 
     if (result < 0)
         return result;
-    result = open_name(server, parent.fd, name, flags, attr);
+    result = gofer_open_name(server, parent.fd, name, flags, attr);
     gofer_release_dir(&parent);
     return result;
 }
@@ -120,7 +119,7 @@ int gofer_answer_open(struct gofer_server *server, const unsigned char *body, ui
     /* The mount says so too; this one also holds for a file that could be changed through another mount. */
     if (changes_file(request.flags) && !(tree->flags & GOFER_TREE_WRITABLE))
         return -EROFS;
-    bool by_name = is_fixed(tree) && path.len;
+    bool by_name = gofer_is_fixed(tree) && path.len;
     int fd = (by_name ? open_by_name : open_exactly)(server, request.tree, &path, request.flags, &attr);
     if (fd < 0)
         return fd;
@@ -177,7 +176,7 @@ int gofer_answer_open_many(struct gofer_server *server, const unsigned char *bod
     const char *at = (const char *)body + names_at;
     for (; head.count < request.count; head.count++) {
         const char *name = next_name(&at, (const char *)body + body_len);
-        int fd = name ? (is_fixed(tree) ? open_name : open_name_exactly)(server, dir.fd, name, O_RDONLY, &attr) : -EINVAL;
+        int fd = name ? (gofer_is_fixed(tree) ? gofer_open_name : open_name_exactly)(server, dir.fd, name, O_RDONLY, &attr) : -EINVAL;
         if (fd >= 0 && !S_ISREG(attr.mode)) {
             close(fd);
             fd = -EISDIR;

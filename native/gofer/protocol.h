@@ -131,8 +131,10 @@ struct gofer_walk {
     uint32_t flags; /* enum gofer_walk_flags */
 };
 
-/* BASE: the directory's own attributes come before those of the components, and count too. Not with base_len 0 or all. */
-enum gofer_walk_flags { GOFER_WALK_BASE = 1 };
+/* BASE: the directory's own attributes come before those of the components, and count too. Not with base_len 0 or all.
+ * OPEN: if the walk reaches the last component and that is a regular file, a descriptor to read it comes with the reply. Only in a
+ * tree that nobody changes (EINVAL). */
+enum gofer_walk_flags { GOFER_WALK_BASE = 1, GOFER_WALK_OPEN = 2 };
 
 /*
  * stop: 0 all components answered; ENOENT, EACCES, ...: the component after the last one answered failed so;

@@ -63,11 +63,24 @@ struct walk_state {
     struct gofer_attr *attrs;
     struct gofer_walk_reply *head;
     char *target;
+    bool wants_open;
+    int fd; /* of the last component, or -1 */
 };
 
 /* Answers the last component `name` in `dir`; a failure is the walk's stop, not the request's. */
 static void walk_last(struct walk_state *walk, int dir, const char *name)
 {
+    if (walk->wants_open) {
+        struct gofer_attr *attr = &walk->attrs[walk->head->count];
+        int fd = gofer_open_name(walk->server, dir, name, O_RDONLY, attr);
+        if (fd >= 0 && S_ISREG(attr->mode)) {
+            walk->fd = fd;
+            walk->head->count++;
+            return;
+        }
+        if (fd >= 0)
+            close(fd);
+    }
     int size = attr_and_target(walk->server, dir, name, &walk->attrs[walk->head->count], walk->target);
 
     if (size < 0) {
@@ -101,6 +114,7 @@ static void walk_components(struct walk_state *walk, struct gofer_dir *dir, stru
         int error = gofer_enter_dir(walk->server, walk->tree, path->bytes, end, dir, name, attr);
         if (error == 0 && !S_ISDIR(attr->mode)) {
             /* The step above did not keep its descriptor: read again, with the target. */
+            walk->wants_open = false;
             walk_last(walk, dir->fd, name);
             if (head->stop == 0)
                 head->stop = S_ISLNK(attr->mode) ? ELOOP : S_ISDIR(attr->mode) ? E2BIG : ENOTDIR;
@@ -117,7 +131,7 @@ static void walk_components(struct walk_state *walk, struct gofer_dir *dir, stru
 }
 
 static int answer_walk(struct gofer_server *server, const unsigned char *body, uint32_t body_len, unsigned char *reply,
-                       uint32_t cap)
+                       uint32_t cap, int *fds, int *n_fds)
 {
     struct gofer_walk request;
     struct gofer_walk_reply head = {0};
@@ -128,20 +142,23 @@ static int answer_walk(struct gofer_server *server, const unsigned char *body, u
     struct walk_state walk = {.server = server,
                               .attrs = (struct gofer_attr *)(void *)(reply + sizeof(head)),
                               .head = &head,
-                              .target = target};
+                              .target = target,
+                              .fd = -1};
 
     GOFER_TAKE(request, path, body, body_len);
     walk.tree = request.tree;
-    if (!gofer_find_tree(server, request.tree))
-        return -EINVAL;
+    const struct gofer_tree *tree = gofer_find_tree(server, request.tree);
     bool has_base = request.flags & GOFER_WALK_BASE;
-    if ((request.flags & ~(uint32_t)GOFER_WALK_BASE) || (has_base && (!request.base_len || request.base_len == path.len)))
+    walk.wants_open = request.flags & GOFER_WALK_OPEN;
+    if (!tree || (request.flags & ~(uint32_t)(GOFER_WALK_BASE | GOFER_WALK_OPEN)) ||
+        (has_base && (!request.base_len || request.base_len == path.len)) ||
+        (walk.wants_open && (!gofer_is_fixed(tree) || !path.len)))
         return -EINVAL;
     if (request.base_len > path.len || (request.base_len && request.base_len < path.len &&
                                         path.bytes[request.base_len] != '/'))
         return -EINVAL;
     if (path.len == 0) {
-        walk_last(&walk, gofer_find_tree(server, request.tree)->fd, "");
+        walk_last(&walk, tree->fd, "");
     } else if (request.base_len == path.len) {
         const char *name;
         int error = gofer_open_parent(server, request.tree, path.bytes, path.len, &dir, &name);
@@ -163,6 +180,8 @@ static int answer_walk(struct gofer_server *server, const unsigned char *body, u
         walk_components(&walk, &dir, &path, request.base_len ? request.base_len + 1 : 0, limit);
         gofer_release_dir(&dir);
     }
+    if (walk.fd >= 0)
+        fds[(*n_fds)++] = walk.fd;
     memcpy(reply, &head, sizeof(head));
     uint32_t size = (uint32_t)(sizeof(head) + head.count * sizeof(struct gofer_attr));
     memcpy(reply + size, target, head.target_len);
@@ -232,7 +251,7 @@ int gofer_answer(struct gofer_server *server, uint32_t op, const unsigned char *
         return -EPROTO;
     switch (op) {
     case GOFER_WALK:
-        return answer_walk(server, body, body_len, reply, cap);
+        return answer_walk(server, body, body_len, reply, cap, fds, n_fds);
     case GOFER_READDIR:
         return gofer_answer_readdir(server, body, body_len, reply, cap);
     case GOFER_LIST:

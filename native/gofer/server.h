@@ -148,6 +148,8 @@ int gofer_answer_readdir(struct gofer_server *server, const unsigned char *body,
                          unsigned char *reply, uint32_t cap);
 int gofer_answer_open_many(struct gofer_server *server, const unsigned char *body, uint32_t body_len,
                            unsigned char *reply, int *fds, int *n_fds);
+bool gofer_is_fixed(const struct gofer_tree *tree); /* nobody changes it, nor do we */
+int gofer_open_name(const struct gofer_server *server, int dir, const char *name, uint32_t flags, struct gofer_attr *attr);
 int gofer_answer_open(struct gofer_server *server, const unsigned char *body, uint32_t body_len, unsigned char *reply,
                       int *fds, int *n_fds);
 int gofer_answer_create(struct gofer_server *server, const unsigned char *body, uint32_t body_len,

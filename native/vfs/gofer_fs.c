@@ -147,7 +147,33 @@ static uint32_t add_components(struct dentry *dir, const char *rest, char *path,
     return count;
 }
 
-int gofer_fs_walk(struct dentry *dir, const char *rest)
+/* The descriptor that came with the last walk for an open, until that open takes it. */
+static struct {
+    uint64_t inode_id; /* 0: none */
+    int fd;
+} opened;
+
+static void keep_opened(const struct dentry *d, int fd)
+{
+    if (fd < 0)
+        return;
+    if (opened.inode_id)
+        close(opened.fd);
+    opened.inode_id = d ? d->inode->id : 0;
+    opened.fd = fd;
+    if (!d)
+        close(fd);
+}
+
+int gofer_fs_take_opened(uint64_t inode_id)
+{
+    if (opened.inode_id != inode_id)
+        return -1;
+    opened.inode_id = 0;
+    return opened.fd;
+}
+
+int gofer_fs_walk(struct dentry *dir, const char *rest, bool opens)
 {
     char path[GOFER_PATH_MAX + 1];
     struct component components[COMPONENTS_MAX];
@@ -161,11 +187,13 @@ int gofer_fs_walk(struct dentry *dir, const char *rest)
 
     struct gofer_walk_answer answer;
     uint32_t flags = dir->sb->lease_ns && base_len ? GOFER_WALK_BASE : 0;
+    if (opens && dir->sb->flags & SB_CACHED)
+        flags |= GOFER_WALK_OPEN;
     asked_ns = sentry_now_ns();
     int error = gofer_walk(the_gofer, (uint32_t)dir->sb->tree, path, path_len, (uint32_t)base_len, flags, &answer);
     if (error)
         return error;
-    if (flags) { /* one look at the directory renews all of its names */
+    if (flags & GOFER_WALK_BASE) { /* one look at the directory renews all of its names */
         if (is_same_inode(dir->inode, answer.base))
             fill_inode(dir->inode, answer.base);
     }
@@ -174,9 +202,12 @@ int gofer_fs_walk(struct dentry *dir, const char *rest)
         bool is_last = n + 1 == answer.count;
         dir = insert(dir, path + components[n].start, components[n].len, &answer.attrs[n],
                      is_last ? answer.target : "", is_last ? answer.target_len : 0);
-        if (!dir->inode || is_ours(dir)) /* a whiteout or a mount: what lies below on the host does not matter */
+        if (!dir->inode || is_ours(dir)) { /* a whiteout or a mount: what lies below on the host does not matter */
+            keep_opened(NULL, answer.fd);
             return (int)n + 1;
+        }
     }
+    keep_opened(answered == count ? dir : NULL, answer.fd);
     if (answer.stop == ENOENT && answered < count) {
         insert_negative(dir, path + components[answered].start, components[answered].len);
         return (int)answered + 1;
@@ -249,7 +280,7 @@ int gofer_fs_lookup(struct dentry *dir, const char *rest, uint32_t len, uint32_t
         if (is_known(dir, rest, len, flags, found))
             return *found ? 0 : -ENOENT;
     }
-    int answered = gofer_fs_walk(dir, rest);
+    int answered = gofer_fs_walk(dir, rest, false);
     if (answered < 0)
         return answered;
     *asked = (uint32_t)answered;

@@ -63,6 +63,7 @@ bool is_subdir(const struct dentry *d, const struct dentry *ancestor); /* within
 #define WALK_FOLLOW 1 /* follow a symlink in the last component */
 #define WALK_PARENT 2 /* the caller makes, removes or renames the last component: never follow it, a trailing slash included */
 
+#define WALK_OPENS  8 /* the last component will be opened for reading: the gofer may do that at once */
 #define WALK_CREATE 4 /* the last component may be made by an open: with a trailing slash it is EISDIR, whatever is there */
 
 enum last_component { LAST_NORMAL, LAST_DOT, LAST_DOTDOT, LAST_ROOT };
@@ -120,7 +121,8 @@ int gofer_fs_lookup(struct dentry *dir, const char *rest, uint32_t len, uint32_t
 
 /* Asks for the components at the start of rest, below dir, and makes dentries of the answers: how many were
  * answered (the last may be negative), or the first one's -errno. */
-int gofer_fs_walk(struct dentry *dir, const char *rest);
+int gofer_fs_walk(struct dentry *dir, const char *rest, bool opens); /* opens: the last one, if it is a file that nobody changes */
+int gofer_fs_take_opened(uint64_t inode_id); /* its descriptor, the caller's to close, or -1 */
 
 /* Fresh attributes for one dentry of a tree that others change: 0, -errno (-ESTALE: something else has its place). */
 int gofer_fs_revalidate(struct dentry *d);

@@ -21,6 +21,7 @@
 struct walk {
     struct task *task;
     uint32_t links;  /* symlinks followed so far */
+    bool opens;      /* WALK_OPENS */
     int32_t fresh;   /* so many of the next components were just asked for */
     uint32_t buffer; /* which of the two buffers holds the path now */
     char spliced[2][SPLICED_CAP];
@@ -85,7 +86,7 @@ static struct dentry *look_up(struct walk *w, struct dentry *dir, const char *na
         if (d || (dir->inode->flags & INODE_COMPLETE))
             return d;
     }
-    int asked = gofer_fs_walk(dir, name);
+    int asked = gofer_fs_walk(dir, name, w->opens);
     if (asked < 0) {
         *error = asked;
         return NULL;
@@ -124,6 +125,7 @@ int vfs_walk(struct task *t, struct dentry *base, const char *path, uint32_t fla
     out->name_len = 0;
     w->task = t;
     w->links = 0;
+    w->opens = flags & WALK_OPENS;
     w->fresh = 0;
     if (!*p)
         return -ENOENT;
