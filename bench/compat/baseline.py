@@ -27,9 +27,9 @@ class BadBlockList(Exception):
 
 @dataclass
 class Baseline:
-    """Outcome by test and runtime, and where they are from."""
+    """Outcome by test and runtime, and by source which versions of the runtimes they are from."""
 
-    versions: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, dict[str, str]] = field(default_factory=dict)
     outcomes: dict[tuple[str, str], str] = field(default_factory=dict)
 
     @staticmethod
@@ -42,7 +42,7 @@ class Baseline:
 
             saved = journal.read(path)
             outcomes = {key: result.outcome for key, result in saved.results.items()}
-            return Baseline({name: saved.versions(name) for _, name in outcomes}, outcomes)
+            return Baseline(outcomes=outcomes)
         document = json.loads(path.read_text())
         runtimes = document["runtimes"]
         outcomes = {
@@ -55,9 +55,9 @@ class Baseline:
 
     def update(self, results: Results, versions: Mapping[str, str]) -> None:
         """Takes over what was run; what was not run stays."""
-        self.versions |= versions
         for key, result in results.items():
             self.outcomes[key] = result.outcome
+            self.versions.setdefault(key[0].split(":")[0], {})[key[1]] = versions[key[1]]
 
     def save(self, path: Path) -> None:
         """One line a test, so that a change of the file reads as a change of tests."""

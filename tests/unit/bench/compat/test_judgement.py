@@ -59,7 +59,7 @@ def test_an_internal_error_fails_the_run_whatever_is_known() -> None:
 
 def test_a_baseline_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     saved = baseline(a="pass fail", b="skip")
-    saved.versions["native"] = "6.18"
+    saved.versions["ltp"] = {"native": "6.18"}
     saved.save(tmp_path / "baseline.json")
     assert Baseline.load(tmp_path / "baseline.json") == saved
     assert json.loads((tmp_path / "baseline.json").read_text())["tests"]["ltp:b"] == "skip -"
@@ -71,7 +71,8 @@ def test_no_baseline_is_an_empty_one(tmp_path: Path) -> None:
 
 def test_what_was_not_run_stays_in_the_baseline() -> None:
     known = baseline(a="pass pass", b="pass pass")
-    known.update(results(b="pass fail"), {"seccomp": "new"})
+    known.update(results(b="pass fail"), {"native": "6.18", "seccomp": "new"})
+    assert known.versions == {"ltp": {"native": "6.18", "seccomp": "new"}}
     assert known.outcomes["ltp:a", "seccomp"] == "pass"
     assert known.outcomes["ltp:b", "seccomp"] == "fail"
 
