@@ -46,8 +46,12 @@ def run(
 ) -> Ended:
     """Runs argv in `directory`, both streams to the file `output`. Raises OSError (no program)."""
 
+    ignored = [number for number in signal.valid_signals() if signal.getsignal(number) == signal.SIG_IGN]
+
     def before_exec() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # when the whole suite is killed, so is what it runs
+        for number in ignored:  # our own doing (Ctrl-C), or nohup's: a test must not inherit it
+            signal.signal(number, signal.SIG_DFL)
         if memory is not None:
             memory.join()
 

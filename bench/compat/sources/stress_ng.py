@@ -66,6 +66,8 @@ def _ask(program: str, class_name: str) -> list[str]:
 
 
 def judge(status: int, output: str) -> Verdict:
+    if "No stress workers invoked" in output:
+        return Verdict(SKIP, _summary(output) or "no stress workers invoked")
     if status == 0:
         return Verdict(PASS) if "skipped" not in _summary(output) else Verdict(SKIP, _summary(output))
     if status in (NO_RESOURCE, NOT_IMPLEMENTED):

@@ -85,6 +85,12 @@ def test_each_worker_has_its_share(tmp_path: Path) -> None:
     assert memory_limit.PREFIX in result.tail or not memory_limit.can_be_had()
 
 
+def test_a_test_inherits_no_ignored_signal() -> None:
+    script = "grep -q 'SigIgn:.0000000000000000' /proc/self/status"
+    (result,) = run_all([case("asks", script)], [HOST], {}, 1)
+    assert result.outcome == PASS
+
+
 def living(marker: str) -> list[str]:
     found = []
     for pid in os.listdir("/proc"):
