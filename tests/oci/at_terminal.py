@@ -53,7 +53,7 @@ class AtTerminal:
             data = os.read(self.master, 65536)
         except OSError:  # EIO: nobody has the other side any more
             return False
-        self.seen += data.decode(errors="backslashreplace")
+        self.seen += data.decode(errors="backslashreplace").replace("\r", "")  # how many came depends on the engine
         return bool(data)
 
     def expect(self, pattern: str, timeout_s: float = EXPECT_TIMEOUT_S) -> None:

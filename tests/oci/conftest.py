@@ -6,7 +6,6 @@ pytest --oci-runtimes=runc tests/oci      the proof that the tests hold with run
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,10 @@ import pytest
 
 from tests.harness import checkout
 from tests.harness.bundles import make_rootfs
-from tests.harness.engine_host import EngineHost
+from tests.harness.containerd import PACKAGES as CONTAINERD_PACKAGES
+from tests.harness.containerd import SOCKET, Containerd
+from tests.harness.cri import Cri
+from tests.harness.engine_host import EngineHost, wait_until
 from tests.harness.podman import PACKAGES as PODMAN_PACKAGES
 from tests.harness.podman import Podman
 from tests.harness.programs import install, need
@@ -45,10 +47,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def oci_runtime(request: pytest.FixtureRequest) -> Runtime:
     if request.param == "pysentry":
-        command = checkout.command()
-        if subprocess.run([command, "create", "--help"], capture_output=True).returncode != 0:
-            pytest.skip("this pysentry has no `create`")
-        return Runtime("pysentry", command)
+        return Runtime("pysentry", checkout.command())
     return Runtime(request.param, need(request.param, request.param))
 
 
@@ -79,6 +78,39 @@ def podman(podman_engine: Podman) -> Iterator[Podman]:
     """Podman; what the test made is removed after it, and nothing may be left then."""
     yield podman_engine
     podman_engine.clean()
+
+
+@pytest.fixture(scope="session")
+def containerd_engine(machine: EngineHost, oci_runtime: Runtime) -> Iterator[Containerd]:
+    reason = install(*CONTAINERD_PACKAGES)
+    if reason is not None:
+        pytest.skip(f"needs containerd: {reason}")
+    engine = Containerd(machine, oci_runtime.name, oci_runtime.path)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def containerd(containerd_engine: Containerd) -> Iterator[Containerd]:
+    """containerd and `ctr`; what the test made is removed after it, and nothing may be left then."""
+    yield containerd_engine
+    containerd_engine.clean()
+
+
+@pytest.fixture(scope="session")
+def cri_client(containerd_engine: Containerd) -> Iterator[Cri]:
+    client = Cri(containerd_engine.host, SOCKET, containerd_engine.name)
+    wait_until(client.is_ready, "the CRI plugin and its network are ready", 60)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def cri(cri_client: Cri, containerd_engine: Containerd) -> Iterator[Cri]:
+    """containerd's CRI; every pod is removed after the test, and nothing may be left then."""
+    yield cri_client
+    cri_client.clean()
+    containerd_engine.assert_clean()
 
 
 @pytest.fixture(scope="session")
