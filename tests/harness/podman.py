@@ -24,6 +24,7 @@ events_logger = "file"
 runtime = "{name}"
 runtime_supports_json = ["runc", "crun", "pysentry"]
 runtime_supports_nocgroups = ["crun", "pysentry"]
+runtime_supports_nocgroup = ["crun", "pysentry"]
 infra_image = "{pause}"
 infra_command = "/pause"
 [engine.runtimes]

@@ -71,9 +71,9 @@ class AtTerminal:
         return int(self.process.wait(timeout_s))
 
     def close(self) -> None:
-        os.close(self.master)
         if self.process.poll() is None:
             end(self.process)
+        os.close(self.master)  # before, SIGHUP would end nsenter, and who reaps then?
 
 
 @contextlib.contextmanager
