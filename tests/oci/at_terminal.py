@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from tests.harness.engine_host import end
 
-EXPECT_TIMEOUT_S = 60.0
+EXPECT_TIMEOUT_S = 30.0
 
 
 class Engine(Protocol):
@@ -63,6 +63,15 @@ class AtTerminal:
             if not self._read(max(0.0, deadline - time.monotonic())):
                 raise AssertionError(f"{pattern!r} did not come; all that did:\n{self.seen}")
         self.position = match.end()
+
+    def interrupt_cat(self, before: str = "") -> None:
+        """Starts `cat` in a shell and types ^C. Only what it gives back tells that the key is for it: until then the
+        shell has the terminal, and may lose it."""
+        self.send(before + "echo going; cat\n")
+        self.expect("\ngoing\n")
+        self.send("typed\n")
+        self.expect("typed\ntyped\n")
+        self.send("\x03")
 
     def finish(self, timeout_s: float = 60.0) -> int:
         """Reads to the end; the exit status."""

@@ -109,6 +109,8 @@ def test_exec_at_a_terminal(cri: Cri) -> None:
     streams.resize(41, 121)
     streams.send("until [ \"$(stty size)\" = '41 121' ]; do :; done; tty; echo going; cat\n")
     streams.expect("\ngoing\n")
+    streams.send("typed\n")
+    streams.expect("typed\ntyped\n")  # until cat gives it back the shell has the terminal, and may lose ^C
     streams.send("\x03")
     streams.expect("# ")
     streams.send("exit 6\n")

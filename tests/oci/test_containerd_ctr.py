@@ -72,9 +72,9 @@ def test_terminal(containerd: Containerd) -> None:
     words = [str(word) for word in containerd.run_words(next(containerd.names), "--rm", "-t")]
     with at_terminal(containerd, *words, "sh", rows=33, columns=99) as terminal:
         terminal.expect("# ")
-        terminal.send("stty size; tty; echo going; cat\n")
-        terminal.expect("33 99\n/dev/(pts/0|console)\ngoing\n")
-        terminal.send("\x03")
+        terminal.send("stty size; tty\n")
+        terminal.expect("33 99\n/dev/(pts/0|console)\n")
+        terminal.interrupt_cat()
         terminal.expect("# ")
         terminal.resize(44, 111)
         terminal.send("until [ \"$(stty size)\" = '44 111' ]; do :; done; exit 6\n")

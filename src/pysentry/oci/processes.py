@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 
 
 def pids_inside(directory: Directory) -> list[int]:
-    """Host pids. Of a frozen container all of its cgroup's: its sentry can't be asked. Raises NotRunningError."""
+    """Host pids: the one that `create` told, which engines look for, and those of the programs. Of a frozen container
+    all of its cgroup's: its sentry can't be asked. Raises NotRunningError."""
     record = directory.load()
     status = ending.status_of(directory, record)
     if status in (STOPPED, CREATING):
         raise NotRunningError
     if status == PAUSED and record.cgroup:
         return cgroups.reopen(record.cgroup).pids()
-    return client.pids(directory)
+    return sorted({record.sentry.pid, *client.pids(directory)})
 
 
 def pause(store: Store, identity: str) -> None:

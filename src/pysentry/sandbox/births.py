@@ -10,6 +10,7 @@ import os
 from pysentry.abi.errno import EAGAIN, LinuxError
 from pysentry.kernel import birth
 from pysentry.kernel.birth import Birth
+from pysentry.kernel.timers import call_at
 from pysentry.kernel.tty import Pty, ptys
 from pysentry.platform import hooks
 from pysentry.platform.native import ffi, lib
@@ -34,6 +35,9 @@ SIGKILL = 9
 AT_FDCWD = -100
 GROUPS_MAX = 64
 PASSWD_MAX = 1 << 20
+KEYS_LOOK_NS = 60_000_000
+"""How often waits are looked at while somebody else has a terminal's master. The host signals what waits in a trap,
+which does not end the wait, and nothing tells us of the key: without ECHO nothing at all comes back to a master."""
 
 
 class Maker:
@@ -91,10 +95,16 @@ class Maker:
         pty = Pty(index, os.dup(master), slave, (process.uid, process.gid))
         prepare, told = new.on_forked, new.on_exit
 
+        def look() -> None:
+            if pty.master_fd >= 0:
+                lib.signals_changed(ffi.NULL)
+                call_at(lib.sentry_now_ns() + KEYS_LOOK_NS, look)
+
         def give(task: Task) -> None:
             if prepare is not None:
                 prepare(task)
             ptys[index] = pty
+            look()
             _give_terminal(task, pty)
 
         def exited(status: int) -> None:

@@ -65,7 +65,10 @@ def boot(config: RunConfig, gofer: Gofer, channel: BootChannel | None = None) ->
         if container is None:
             given = stdio.take(config.closed_stdio)
         else:
-            given = stdio.take(config.closed_stdio, container.preserve_fds, keeps_stderr=False)
+            # At a terminal of its own the program gets none of ours, and who reads them waits until nobody has them.
+            assert config.process is not None
+            without = (0, 1, 2) if config.process.terminal else config.closed_stdio
+            given = stdio.take(without, container.preserve_fds, keeps_stderr=False)
             if container.log_fd >= 0:
                 os.dup2(container.log_fd, 2)
                 os.close(container.log_fd)
