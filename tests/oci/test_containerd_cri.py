@@ -143,7 +143,8 @@ def test_attach_to_a_terminal(cri: Cri) -> None:
 
 def test_port_forward(cri: Cri) -> None:
     pod = cri.pod()
-    pod.run("sh", "-c", "while :; do nc -l -p 8080 -e cat; done")
+    container = pod.run("sh", "-c", "while :; do nc -l -p 8080 -e cat; done")
+    wait_until(lambda: ":1F90 " in container.exec("cat", "/proc/net/tcp")[1], "it listens")
     connection = pod.forward(8080)
     connection.send(b"\x00there and back\n")
     received = b""
