@@ -144,7 +144,7 @@ def test_attach_to_a_terminal(cri: Cri) -> None:
 def test_port_forward(cri: Cri) -> None:
     pod = cri.pod()
     container = pod.run("sh", "-c", "while :; do nc -l -p 8080 -e cat; done")
-    wait_until(lambda: ":1F90 " in container.exec("cat", "/proc/net/tcp")[1], "it listens")
+    wait_until(lambda: ":1F90 " in container.exec("sh", "-c", "cat /proc/net/tcp*")[1], "it listens")
     connection = pod.forward(8080)
     connection.send(b"\x00there and back\n")
     received = b""
