@@ -18,7 +18,8 @@ sentry, which may hand over to Python; `python`: Python in the sentry; `control`
 `error`: the filter itself, with that errno. *host, else X*: the host only if the arguments meet the row's
 conditions. A number that is not listed answers ENOSYS and is counted. i386 (`int 0x80`) and x32 calls kill the process.
 
-**Support**: `full`; `partial` and `stub` say in the note what is missing; `none` is always refused.
+**Support**: `full`; `partial` and `stub` say in the note what is missing; `none` is always refused. A
+call that no x86-64 Linux has (removed, or never built) counts as `full`: ENOSYS is the whole of it.
 """
 
 

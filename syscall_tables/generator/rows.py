@@ -150,8 +150,11 @@ def _check_behaviour(row: Row) -> None:
         raise RowError("unknown disposition, support or returns")
     if row.support != "full" and not row.note:
         raise RowError(f"support {row.support!r} needs a note")
-    if (row.disposition == "error") != bool(row.errno_name) or (row.disposition == "error") != (row.support == "none"):
+    is_error = row.disposition == "error"
+    if is_error != bool(row.errno_name) or (row.support == "none" and not is_error):
         raise RowError("`errno` and support = 'none' belong to `error` rows, and only to them")
+    if is_error and row.support != "none" and (row.support != "full" or row.errno_name != "ENOSYS" or not row.note):
+        raise RowError("an `error` row is 'none', or 'full' where Linux itself answers ENOSYS, with a note that says so")
     if (row.disposition == "host") != bool(row.why):
         raise RowError("`why` belongs to `host` rows, and each needs one")
     if bool(row.allow) != bool(row.otherwise) or (row.allow and row.disposition != "host"):

@@ -243,3 +243,109 @@ TEST(asking_for_acls_has_an_answer)
     CHECK_EQ(lgetxattr("f", "security.selinux", value, sizeof value), -1);
     CHECK(errno == ENODATA || errno == EOPNOTSUPP);
 }
+
+/* Linux 6.13; the build's headers may be older. */
+enum { NR_SETXATTRAT = 463, NR_GETXATTRAT, NR_LISTXATTRAT, NR_REMOVEXATTRAT };
+struct xattr_arguments {
+    uint64_t value;
+    uint32_t size, flags;
+};
+
+static long set_at(int dir, const char *path, unsigned at, const char *name, const char *value, unsigned flags)
+{
+    struct xattr_arguments arguments = {(uintptr_t)value, (uint32_t)strlen(value), flags};
+    return syscall(NR_SETXATTRAT, dir, path, at, name, &arguments, sizeof arguments);
+}
+
+static long get_at(int dir, const char *path, unsigned at, const char *name, char *value, unsigned size)
+{
+    struct xattr_arguments arguments = {(uintptr_t)value, size, 0};
+    return syscall(NR_GETXATTRAT, dir, path, at, name, &arguments, sizeof arguments);
+}
+
+TEST(extended_attributes_by_directory)
+{
+    scratch();
+    CHECK_OK(mkdir("d", 0755));
+    write_file("d/f", "x");
+    int dir = open("d", O_RDONLY | O_DIRECTORY), file = open("d/f", O_RDONLY);
+    if (set_at(dir, "f", 0, "user.a", "one", 0) == -1) {
+        if (errno == EOPNOTSUPP)
+            SKIP("the filesystem has no user attributes");
+        if (errno == ENOSYS)
+            SKIP("a kernel before 6.13");
+    }
+    char *value = guarded(3), names[64];
+    CHECK_EQ(get_at(dir, "f", 0, "user.a", value, 3), 3);
+    CHECK(memcmp(value, "one", 3) == 0);
+    CHECK_EQ(get_at(dir, "f", 0, "user.a", NULL, 0), 3);
+    CHECK_ERRNO(get_at(dir, "f", 0, "user.a", value, 2), ERANGE);
+    CHECK_ERRNO(get_at(dir, "f", 0, "user.b", value, 3), ENODATA);
+    CHECK_ERRNO(get_at(dir, "g", 0, "user.a", value, 3), ENOENT);
+    CHECK_ERRNO(set_at(dir, "f", 0, "user.a", "x", XATTR_CREATE), EEXIST);
+    CHECK_ERRNO(set_at(dir, "f", 0, "user.b", "x", XATTR_REPLACE), ENODATA);
+    CHECK_ERRNO(set_at(dir, "f", 0, "user.b", "x", 4), EINVAL);
+    CHECK_ERRNO(set_at(dir, "f", AT_SYMLINK_FOLLOW, "user.a", "x", 0), EINVAL);
+    CHECK_ERRNO(set_at(dir, "f", 0, "", "x", 0), ERANGE);
+
+    /* the descriptor itself, by "" and by NULL */
+    CHECK_OK(set_at(file, "", AT_EMPTY_PATH, "user.b", "two", 0));
+    CHECK_EQ(get_at(file, NULL, AT_EMPTY_PATH, "user.b", value, 3), 3);
+    CHECK_ERRNO(get_at(file, "", 0, "user.b", value, 3), ENOENT);
+    CHECK_ERRNO(get_at(file, NULL, 0, "user.b", value, 3), EFAULT);
+    CHECK_ERRNO(get_at(999, "", AT_EMPTY_PATH, "user.b", value, 3), EBADF);
+    CHECK_ERRNO(get_at(999, "f", 0, "user.b", value, 3), EBADF);
+    CHECK_ERRNO(get_at(file, "f", 0, "user.b", value, 3), ENOTDIR);
+    int place = open("d/f", O_PATH);
+    CHECK_ERRNO(get_at(place, "", AT_EMPTY_PATH, "user.b", value, 3), EBADF);
+    CHECK_OK(chdir("d"));
+    CHECK_OK(set_at(AT_FDCWD, "", AT_EMPTY_PATH, "user.d", "dir", 0));
+    CHECK_EQ(get_at(dir, ".", 0, "user.d", value, 3), 3);
+
+    CHECK_EQ(syscall(NR_LISTXATTRAT, dir, "f", 0, NULL, 0), 14);
+    CHECK_EQ(syscall(NR_LISTXATTRAT, file, "", AT_EMPTY_PATH, names, sizeof names), 14);
+    CHECK_ERRNO(syscall(NR_LISTXATTRAT, dir, "f", 0, names, 13), ERANGE);
+    CHECK_ERRNO(syscall(NR_LISTXATTRAT, dir, "f", 1, names, sizeof names), EINVAL);
+    CHECK_OK(syscall(NR_REMOVEXATTRAT, dir, "f", 0, "user.a"));
+    CHECK_ERRNO(syscall(NR_REMOVEXATTRAT, dir, "f", 0, "user.a"), ENODATA);
+    CHECK_ERRNO(syscall(NR_REMOVEXATTRAT, dir, "f", 1, "user.b"), EINVAL);
+    CHECK_OK(syscall(NR_REMOVEXATTRAT, file, "", AT_EMPTY_PATH, "user.b"));
+    CHECK_EQ(syscall(NR_LISTXATTRAT, dir, "f", 0, NULL, 0), 0);
+}
+
+TEST(extended_attributes_of_links_by_directory)
+{
+    scratch();
+    write_file("f", "x");
+    CHECK_OK(symlink("f", "link"));
+    if (set_at(AT_FDCWD, "link", 0, "user.a", "one", 0) == -1 && (errno == EOPNOTSUPP || errno == ENOSYS))
+        SKIP("no user attributes, or a kernel before 6.13");
+    char *value = guarded(3);
+    CHECK_EQ(get_at(AT_FDCWD, "f", 0, "user.a", value, 3), 3);
+    CHECK_ERRNO(set_at(AT_FDCWD, "link", AT_SYMLINK_NOFOLLOW, "user.a", "x", 0), EPERM);
+    CHECK_ERRNO(get_at(AT_FDCWD, "link", AT_SYMLINK_NOFOLLOW, "user.a", value, 3), ENODATA);
+    CHECK_EQ(syscall(NR_LISTXATTRAT, AT_FDCWD, "link", AT_SYMLINK_NOFOLLOW, NULL, 0), 0);
+    CHECK_ERRNO(syscall(NR_REMOVEXATTRAT, AT_FDCWD, "link", AT_SYMLINK_NOFOLLOW, "user.a"), EPERM);
+    CHECK_OK(syscall(NR_REMOVEXATTRAT, AT_FDCWD, "link", 0, "user.a"));
+}
+
+TEST(sizes_of_the_arguments_of_attributes)
+{
+    scratch();
+    write_file("f", "x");
+    struct {
+        struct xattr_arguments known;
+        uint64_t later;
+    } arguments = {{(uintptr_t) "one", 3, 0}, 0};
+    if (syscall(NR_SETXATTRAT, AT_FDCWD, "f", 0, "user.a", &arguments, sizeof arguments) == -1 &&
+        (errno == EOPNOTSUPP || errno == ENOSYS))
+        SKIP("no user attributes, or a kernel before 6.13");
+    arguments.later = 1;
+    CHECK_ERRNO(syscall(NR_SETXATTRAT, AT_FDCWD, "f", 0, "user.a", &arguments, sizeof arguments), E2BIG);
+    CHECK_OK(syscall(NR_SETXATTRAT, AT_FDCWD, "f", 0, "user.a", &arguments, sizeof arguments.known));
+    CHECK_ERRNO(syscall(NR_SETXATTRAT, AT_FDCWD, "f", 0, "user.a", &arguments, 15), EINVAL);
+    CHECK_ERRNO(syscall(NR_SETXATTRAT, AT_FDCWD, "f", 0, "user.a", &arguments, 4097), E2BIG);
+    CHECK_ERRNO(syscall(NR_SETXATTRAT, AT_FDCWD, "f", 0, "user.a", NULL, sizeof arguments), EFAULT);
+    arguments.known.flags = 1;
+    CHECK_ERRNO(syscall(NR_GETXATTRAT, AT_FDCWD, "f", 0, "user.a", &arguments, sizeof arguments.known), EINVAL);
+}

@@ -75,3 +75,29 @@ TEST(mounting_needs_privileges)
     CHECK_ERRNO(umount("/proc"), EPERM);
     CHECK_ERRNO(syscall(SYS_pivot_root, "/", "/"), EPERM);
 }
+
+TEST(calls_that_linux_has_no_more)
+{
+    /* uselib, _sysctl, create_module, get_kernel_syms, query_module, nfsservctl, getpmsg, putpmsg, afs_syscall, tuxcall,
+       security, set_thread_area, get_thread_area, lookup_dcookie, epoll_ctl_old, epoll_wait_old, vserver */
+    static const int numbers[] = {134, 156, 174, 177, 178, 180, 181, 182, 183, 184, 185, 205, 211, 212, 214, 215, 236};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        errno = 0;
+        CHECK_EQ(syscall(numbers[i], 0, 0, 0, 0, 0, 0), -1);
+        if (errno != ENOSYS)
+            GUEST_FAIL("call %d: expected ENOSYS, got %s", numbers[i], strerrorname_np(errno));
+    }
+}
+
+TEST(probe_calls_outside_of_probes)
+{
+    /* uretprobe kills whoever calls it by hand (Linux 6.11), uprobe answers ENXIO (6.17): no filter is asked. */
+    pid_t pid = fork_child();
+    if (pid == 0)
+        _exit(syscall(335) == -1 && errno == ENOSYS ? 0 : 1);
+    int status = wait_status(pid);
+    CHECK(status == 0 || (WIFSIGNALED(status) && WTERMSIG(status) == SIGILL));
+    errno = 0;
+    CHECK_EQ(syscall(336), -1);
+    CHECK(errno == ENOSYS || errno == ENXIO);
+}

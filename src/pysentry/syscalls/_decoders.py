@@ -176,6 +176,10 @@ def _d_i32_u64_u32_u64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int)
     return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1, a2 & 0xffffffff, a3, a4)
 
 
+def _d_i32_u64_u32_u64_u64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1, a2 & 0xffffffff, a3, a4, a5)
+
+
 def _d_i32_u64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
     return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1, a2)
 
@@ -579,5 +583,9 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     452: _d_i32_u64_u16_u32,  # fchmodat2(dfd, path, mode, flags)
     457: _d_u64_u64_u64_u32,  # statmount(req, buf, bufsize, flags)
     458: _d_u64_u64_u64_u32,  # listmount(req, mnt_ids, nr_mnt_ids, flags)
+    463: _d_i32_u64_u32_u64_u64_u64,  # setxattrat(dfd, path, at_flags, name, args, size)
+    464: _d_i32_u64_u32_u64_u64_u64,  # getxattrat(dfd, path, at_flags, name, args, size)
+    465: _d_i32_u64_u32_u64_u64,  # listxattrat(dfd, path, at_flags, list, size)
+    466: _d_i32_u64_u32_u64,  # removexattrat(dfd, path, at_flags, name)
     467: _d_i32_u64_u32_u64_u64,  # open_tree_attr(dfd, path, flags, attr, size)
 }

@@ -4,9 +4,11 @@ security.capability is kept and shown by both (exec takes no notice of it)."""
 
 from __future__ import annotations
 
+from struct import Struct
+
 from pysentry.abi.capability import CAP_SETFCAP, CAP_SYS_ADMIN
 from pysentry.abi.errno import E2BIG, EBADF, EINVAL, ENAMETOOLONG, ENODATA, ENOENT, EOPNOTSUPP, EPERM, ERANGE
-from pysentry.abi.fcntl import AT_FDCWD
+from pysentry.abi.fcntl import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW
 from pysentry.abi.stat import (
     S_ISVTX,
     XATTR_CREATE,
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from pysentry.abi.types import UserAddr
     from pysentry.kernel.task import Task
     from pysentry.platform.cdefs import CDentry
+
+_ARGS = Struct("=QII")  # struct xattr_args: value, size, flags
+_PAGE = 4096
 
 
 def _at(task: Task, path: UserAddr, follow: bool = True) -> CDentry:
@@ -204,3 +209,67 @@ def _remove(task: Task, name: bytes, dentry: CDentry) -> int:
     filesystem_of(dentry.sb).remove_xattr(dentry, name)
     notify.on_file(dentry, notify.IN_ATTRIB)
     return 0
+
+
+# ---- by directory (Linux 6.13) --------------------------------------------------------------------------------------
+
+
+@syscall
+def setxattrat(task: Task, dfd: int, path: UserAddr, at_flags: int, name: UserAddr, args: UserAddr, size: int) -> int:
+    value, length, flags = _args(task, args, size)
+    _check_at_flags(at_flags)
+    key, content = _content(task, name, value, length, flags)
+    return _set(task, _named(task, dfd, path, at_flags), key, content, flags)
+
+
+@syscall
+def getxattrat(task: Task, dfd: int, path: UserAddr, at_flags: int, name: UserAddr, args: UserAddr, size: int) -> int:
+    value, length, flags = _args(task, args, size)
+    if flags:
+        raise EINVAL("flags")
+    _check_at_flags(at_flags)
+    key = _name(task, name)
+    return _get(task, key, _named(task, dfd, path, at_flags), value, length)
+
+
+@syscall
+def listxattrat(task: Task, dfd: int, path: UserAddr, at_flags: int, list: UserAddr, size: int) -> int:
+    _check_at_flags(at_flags)
+    return _list(task, _named(task, dfd, path, at_flags), list, size)
+
+
+@syscall
+def removexattrat(task: Task, dfd: int, path: UserAddr, at_flags: int, name: UserAddr) -> int:
+    _check_at_flags(at_flags)
+    key = _name(task, name)
+    return _remove(task, key, _named(task, dfd, path, at_flags))
+
+
+def _args(task: Task, address: UserAddr, size: int) -> tuple[int, int, int]:
+    """(value, size, flags) of a struct xattr_args; what a longer one has beyond them must be zero."""
+    if size < _ARGS.size:
+        raise EINVAL("size of xattr_args")
+    if size > _PAGE:
+        raise E2BIG("size of xattr_args")
+    raw = task.memory.read(address, size)
+    if any(raw[_ARGS.size :]):
+        raise E2BIG("xattr_args of a later kernel")
+    value, length, flags = _ARGS.unpack_from(raw)
+    return value, length, flags
+
+
+def _check_at_flags(flags: int) -> None:
+    if flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH):
+        raise EINVAL("at_flags")
+
+
+def _named(task: Task, dirfd: int, path: UserAddr, flags: int) -> CDentry:
+    """With AT_EMPTY_PATH, "" and NULL are what `dirfd` has open."""
+    is_empty_ok = bool(flags & AT_EMPTY_PATH)
+    name = b"" if is_empty_ok and not path else task.memory.read_cstr(path)
+    if not name and is_empty_ok and dirfd >= 0:
+        return _opened(task, dirfd)
+    walk = resolve(task, dirfd, name, not flags & AT_SYMLINK_NOFOLLOW, is_empty_ok)
+    if walk.dentry is None and walk.description is not None:
+        raise EOPNOTSUPP("an anonymous file")
+    return walk.require()
