@@ -154,7 +154,7 @@ def _check_behaviour(row: Row) -> None:
     if is_error != bool(row.errno_name) or (row.support == "none" and not is_error):
         raise RowError("`errno` and support = 'none' belong to `error` rows, and only to them")
     if is_error and row.support != "none" and (row.support != "full" or row.errno_name != "ENOSYS" or not row.note):
-        raise RowError("an `error` row is 'none', or 'full' where Linux itself answers ENOSYS, with a note that says so")
+        raise RowError("an `error` row is 'none', or 'full' where Linux itself answers ENOSYS and the note says so")
     if (row.disposition == "host") != bool(row.why):
         raise RowError("`why` belongs to `host` rows, and each needs one")
     if bool(row.allow) != bool(row.otherwise) or (row.allow and row.disposition != "host"):
