@@ -248,6 +248,10 @@ def _d_u32_u32_u32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tupl
     return (a0 & 0xffffffff, a1 & 0xffffffff, a2 & 0xffffffff)
 
 
+def _d_u32_u32_u32_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return (a0 & 0xffffffff, a1 & 0xffffffff, a2 & 0xffffffff, a3)
+
+
 def _d_u32_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
     return (a0 & 0xffffffff, a1)
 
@@ -456,11 +460,14 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     144: _d_i32_i32_u64,  # sched_setscheduler(pid, policy, param)
     155: _d_u64_u64,  # pivot_root(new_root, put_old)
     157: _d_i32_u64_u64_u64_u64,  # prctl(option, arg2, arg3, arg4, arg5)
+    159: _d_u64,  # adjtimex(buf)
     160: _d_i32_u64,  # setrlimit(resource, rlim)
     161: _d_u64,  # chroot(path)
     162: _d,  # sync()
+    164: _d_u64_u64,  # settimeofday(tv, tz)
     165: _d_u64_u64_u64_u64_u64,  # mount(source, target, fstype, flags, data)
     166: _d_u64_u32,  # umount2(target, flags)
+    169: _d_u32_u32_u32_u64,  # reboot(magic1, magic2, cmd, arg)
     170: _d_u64_i32,  # sethostname(name, len)
     171: _d_u64_i32,  # setdomainname(name, len)
     187: _d_i32_i64_u64,  # readahead(fd, offset, count)
@@ -492,6 +499,7 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     224: _d_i32_u64,  # timer_gettime(timerid, curr_value)
     225: _d_i32,  # timer_getoverrun(timerid)
     226: _d_i32,  # timer_delete(timerid)
+    227: _d_i32_u64,  # clock_settime(clockid, tp)
     228: _d_i32_u64,  # clock_gettime(clockid, tp)
     229: _d_i32_u64,  # clock_getres(clockid, res)
     232: _d_i32_u64_i32_i32,  # epoll_wait(epfd, events, maxevents, timeout_ms)
@@ -552,8 +560,10 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     302: _d_i32_i32_u64_u64,  # prlimit64(pid, resource, new_limit, old_limit)
     303: _d_i32_u64_u64_u64_u32,  # name_to_handle_at(dfd, path, handle, mount_id, flags)
     304: _d_i32_u64_u32,  # open_by_handle_at(mount_fd, handle, flags)
+    305: _d_i32_u64,  # clock_adjtime(clockid, buf)
     306: _d_i32,  # syncfs(fd)
     307: _d_i32_u64_u32_u32,  # sendmmsg(fd, msgvec, vlen, flags)
+    308: _d_i32_u32,  # setns(fd, nstype)
     310: _d_i32_u64_u64_u64_u64_u64,  # process_vm_readv(pid, local_iov, liovcnt, remote_iov, riovcnt, flags)
     311: _d_i32_u64_u64_u64_u64_u64,  # process_vm_writev(pid, local_iov, liovcnt, remote_iov, riovcnt, flags)
     312: _d_i32_i32_i32_u64_u64,  # kcmp(pid1, pid2, type, idx1, idx2)

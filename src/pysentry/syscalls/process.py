@@ -9,12 +9,14 @@ from struct import Struct
 
 from pysentry.abi.errno import EAGAIN, ECHILD, EINVAL, EPERM
 from pysentry.abi.syscall_nr import NR_CLONE, NR_WAITID
+from pysentry.kernel.description import description_of
 from pysentry.kernel.pidfd import Pidfd, pidfd_of, take_descriptor
 from pysentry.kernel.uts import uts
 from pysentry.kernel.wait import host_call
 from pysentry.platform.native import ffi, lib
 from pysentry.syscalls import other_tasks, prctl  # noqa: F401 - of this family; they register themselves
 from pysentry.syscalls.registry import CONTINUE, syscall
+from pysentry.vfs.filesystems.nsfs import NamespaceDescription
 from pysentry.vfs.mounting import unshare_mounts
 
 TYPE_CHECKING = False
@@ -139,3 +141,16 @@ def personality(task: Task, persona: int) -> int:
     if persona != _QUERY_PERSONALITY and persona & ~_ADDR_NO_RANDOMIZE:
         uts.is_persona_used = True
     return CONTINUE
+
+
+@syscall
+def setns(task: Task, fd: int, nstype: int) -> int:
+    """Judged as Linux does, then refused."""
+    c = task.fd_table.get(fd)
+    described = description_of(c)
+    if isinstance(described, NamespaceDescription):
+        if nstype and nstype != described.clone_flag():
+            raise EINVAL("another kind of namespace")
+    elif c.kind != lib.DESC_PIDFD or not nstype:
+        raise EINVAL("not a namespace")
+    raise EPERM("nobody enters a namespace by a descriptor")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from pysentry.abi.capability import CAP_SYS_ADMIN
+from pysentry.abi.capability import CAP_SYS_ADMIN, CAP_SYS_BOOT
 from pysentry.abi.errno import EINVAL, EPERM, check
 from pysentry.kernel.proc_status import read_host_path
 from pysentry.kernel.task import all_tasks
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _NR_SYSINFO = 99
 _SYSINFO_BYTES = 112
 _PROCS_OFFSET = 80
+_REBOOT_MAGIC1, _REBOOT_MAGIC2 = 0xFEE1DEAD, (672274793, 85072278, 369367448, 537993216)
+_REBOOT_COMMANDS = (0x01234567, 0xA1B2C3D4, 0xCDEF0123, 0x4321FEDC)  # RESTART, RESTART2, HALT, POWER_OFF
 _UINT16 = Struct("=H")
 
 
@@ -77,3 +79,13 @@ def _new_name(task: Task, name: UserAddr, length: int) -> bytes:
     if not 0 <= length <= NAME_MAX:
         raise EINVAL("length")
     return task.memory.read(name, length).split(b"\0")[0] if length else b""
+
+
+@syscall
+def reboot(task: Task, magic1: int, magic2: int, cmd: int, arg: UserAddr) -> int:
+    """As in a pid namespace that is not the first, but for those commands that would end it: EPERM."""
+    if not task.has_cap(CAP_SYS_BOOT):
+        raise EPERM("CAP_SYS_BOOT")
+    if magic1 != _REBOOT_MAGIC1 or magic2 not in _REBOOT_MAGIC2:
+        raise EINVAL("magic")
+    raise EPERM("nothing restarts") if cmd in _REBOOT_COMMANDS else EINVAL("command")

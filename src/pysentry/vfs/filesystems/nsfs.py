@@ -47,11 +47,15 @@ class NamespaceDescription(GeneratedDescription):
     def host_read(self, size: int, offset: int | None) -> bytes:
         raise EINVAL("a namespace")
 
+    def clone_flag(self) -> int:
+        """Its kind, as CLONE_NEW*."""
+        return KINDS[bytes(self.file.content())][1]
+
     async def ioctl(self, task: Task, fd: int, request: int, argument: int) -> int:
         """There is one user namespace, and nothing above it."""
         kind = bytes(self.file.content())
         if request == _GET_NSTYPE:
-            return KINDS[kind][1]
+            return self.clone_flag()
         if request in (_GET_USERNS, _GET_PARENT):
             if request == _GET_PARENT and kind not in (b"pid", b"user"):
                 raise EINVAL("without parents")
