@@ -2,6 +2,7 @@
 #include "guest.h"
 
 #include <dirent.h>
+#include <pthread.h>
 
 static char text[65536];
 
@@ -280,6 +281,33 @@ TEST(reading_in_pieces_is_consistent)
     CHECK(memcmp(pieces, "Name:", 5) == 0);
     CHECK_EQ(pread(fd, pieces, 3, 1), 3);
     CHECK(memcmp(pieces, "ame", 3) == 0);
+}
+
+static void *wait_for_end(void *end)
+{
+    char byte;
+    CHECK_EQ(read(*(int *)end, &byte, 1), 0);
+    return NULL;
+}
+
+TEST(task_directory_counts_threads_as_links)
+{
+    struct stat st;
+    int ends[2], fd = open("/proc/self/task", O_RDONLY | O_DIRECTORY);
+    REQUIRE_OK(fd);
+    CHECK_OK(fstat(fd, &st));
+    CHECK_EQ(st.st_nlink, 2 + 1);
+    REQUIRE_OK(pipe(ends));
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++)
+        REQUIRE(pthread_create(&threads[i], NULL, wait_for_end, &ends[0]) == 0);
+    CHECK_OK(fstat(fd, &st));
+    CHECK_EQ(st.st_nlink, 2 + 4);
+    CHECK_OK(stat("/proc/self/task/", &st));
+    CHECK_EQ(st.st_nlink, 2 + 4);
+    close(ends[1]);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
 }
 
 TEST(proc_is_not_writable)

@@ -39,6 +39,10 @@ class Node:
         """(uid, gid)."""
         return 0, 0
 
+    def links(self) -> int:
+        """st_nlink; 1 of a directory: how many others are below is not known (find(1) understands)."""
+        return 1
+
     def is_valid(self) -> bool:
         """False once what it stands for is gone: the name is looked up anew."""
         return True
@@ -180,9 +184,8 @@ class GeneratedFileSystem(FileSystem):
     def _inode(self, node: Node, number: int) -> CInode:
         inode = new_inode(self.sb, node.mode)
         inode.ino = number
-        inode.nlink = 1  # of a directory: how many others are below is not known (find(1) understands)
         inode.flags |= lib.INODE_PYTHON
-        inode.uid, inode.gid = node.owner()
+        _take_live(inode, node)
         attach_to_inode(inode, "node", node)
         return inode
 
@@ -192,7 +195,7 @@ class GeneratedFileSystem(FileSystem):
             if is_positive(found):
                 node: Node = attachment(found.inode, "node")
                 if node.is_valid():
-                    found.inode.uid, found.inode.gid = node.owner()
+                    _take_live(found.inode, node)
                     return found
             lib.dentry_drop(found)
         parent: Directory = attachment(directory.inode, "node")
@@ -227,10 +230,16 @@ class GeneratedFileSystem(FileSystem):
     ) -> None:
         node: Node | None = attachment(inode, "node")
         if node is not None and node.is_valid():
-            inode.uid, inode.gid = node.owner()
+            _take_live(inode, node)
 
     def truncate(self, dentry: CDentry, length: int) -> None:
         """Nothing to do: the content is not stored."""
+
+
+def _take_live(inode: CInode, node: Node) -> None:
+    """The attributes that change while a node exists."""
+    inode.uid, inode.gid = node.owner()
+    inode.nlink = node.links()
 
 
 def _number(directory: int, name: bytes) -> int:

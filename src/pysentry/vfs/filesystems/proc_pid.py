@@ -328,6 +328,10 @@ class TaskDirectory(SubjectDirectory):
             return None
         return ProcessDirectory(Subject(c, is_thread=True))
 
+    def links(self) -> int:
+        """Chromium counts its threads by it."""
+        return 2 + len(self.list(None)) if self.is_valid() else 0
+
     def list(self, task: Task | None) -> list[tuple[bytes, int]]:
         group = self.subject.c.group
         found = []
