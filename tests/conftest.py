@@ -30,7 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all-configs", action="store_true", help="every configuration, also where a test names fewer")
 
 
+KEPT = "/pysentry-guests"  # compiled guest programs
 OWNS_SESSION = pytest.StashKey[bool]()
+HOST_BEFORE = pytest.StashKey[frozenset[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,6 +42,23 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.stash[OWNS_SESSION]:
         os.environ[SESSION_VARIABLE] = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
         remove_dead_sessions()
+        BASE.mkdir(mode=0o755, exist_ok=True)
+        config.stash[HOST_BEFORE] = leftovers.host_state()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """No mount, cgroup or file of ours that was not there before: looked at once, when all xdist workers have ended, as
+    each sees what the tests of the others have just then."""
+    config = session.config
+    if config.stash[OWNS_SESSION]:
+        shutil.rmtree(BASE / os.environ[SESSION_VARIABLE], ignore_errors=True)
+        left = [name for name in leftovers.host_state() - config.stash[HOST_BEFORE] if not name.endswith(KEPT)]
+        if left:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            reporter = config.pluginmanager.get_plugin("terminalreporter")
+            if reporter is not None:
+                reporter.write_line("\n".join(["", "left behind on the host:", *sorted(left)]), red=True)
 
 
 def remove_dead_sessions() -> None:
@@ -47,11 +66,6 @@ def remove_dead_sessions() -> None:
     for directory in BASE.glob("[0-9]*-*"):
         if not Path("/proc", directory.name.split("-")[0]).exists():
             shutil.rmtree(directory, ignore_errors=True)
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    if config.stash[OWNS_SESSION]:
-        shutil.rmtree(BASE / os.environ[SESSION_VARIABLE], ignore_errors=True)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -72,15 +86,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_left_behind() -> Iterator[None]:
-    """At the end: no process, mount, cgroup or file of ours that was not there before."""
+    """At the end: no process that a test of this worker started."""
     leftovers.become_subreaper()
-    BASE.mkdir(mode=0o755, exist_ok=True)
-    before = leftovers.host_state()
     yield
     left = leftovers.end_orphans(())
-    new = {line for line in leftovers.host_state() - before if not line.endswith("/pysentry-guests")}
     assert not left, f"processes left behind: {left}"
-    assert not new, f"left behind: {sorted(new)}"
 
 
 @pytest.fixture

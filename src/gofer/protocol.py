@@ -62,6 +62,7 @@ HELLO_REQUEST = Struct("<II")
 HELLO_REPLY = Struct("<IIII")
 ATTR = Struct("<4Q10I4q4I")
 PATH = Struct("<II")
+WALK_BASE, WALK_OPEN = 1, 2
 WALK_REQUEST = Struct("<IIII")
 WALK_REPLY = Struct("<IIII")
 READDIR_REQUEST = Struct("<IIQ")

@@ -300,15 +300,12 @@ def test_open_many_in_a_tree_that_changes(small_tree: Path) -> None:
         assert client.open_many(0, b"a", [b"own-fifo", b"b"]) == [-errno.ENXIO, -errno.EISDIR]
 
 
-OPENS = 2  # GOFER_WALK_OPEN
-
-
 def test_a_walk_that_opens(small_tree: Path, uid: int | None) -> None:
     """One descriptor for a regular file at the end of the path, none for anything else."""
     with gofer(Tree(str(small_tree), immutable=True), uid=uid) as client:
 
         def walk(path: bytes) -> tuple[int, list[int]]:
-            request = protocol.WALK_REQUEST.pack(0, len(path), 0, OPENS) + path
+            request = protocol.WALK_REQUEST.pack(0, len(path), 0, protocol.WALK_OPEN) + path
             reply, fds = client.transport.call(protocol.WALK, request)
             return protocol.WALK_REPLY.unpack_from(reply)[0], fds
 
@@ -319,5 +316,5 @@ def test_a_walk_that_opens(small_tree: Path, uid: int | None) -> None:
         for path, expected in ((b"a/b/c", 3), (b"a/link", 2), (b"a/b/none", 2), (b"a/b/c/file/more", 4)):
             assert walk(path) == (expected, []), path
     with gofer(Tree(str(small_tree)), uid=uid) as client, pytest.raises(GoferError) as refused:
-        client.transport.call(protocol.WALK, protocol.WALK_REQUEST.pack(0, 1, 0, OPENS) + b"a")
+        client.transport.call(protocol.WALK, protocol.WALK_REQUEST.pack(0, 1, 0, protocol.WALK_OPEN) + b"a")
     assert refused.value.errno == errno.EINVAL
