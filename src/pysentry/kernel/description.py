@@ -76,6 +76,7 @@ class Description:
     fills_reads: ClassVar[bool] = False  # a read goes on until the buffer is full or the file ends
     writes_all: ClassVar[bool] = False  # a blocking write returns when all is written: pipe(7)
     signals_epipe: ClassVar[bool] = False
+    is_file_like: ClassVar[bool] = False  # without a host descriptor, but read and written as files are: splice(2)
 
     def __init__(self, c: CDescription) -> None:
         self.c = c

@@ -121,6 +121,7 @@ class LoopDescription(FileDescription):
 
     __slots__ = ("loop",)
     keeps_state = True
+    is_file_like = True
     loop: Loop
 
     def host_read(self, size: int, offset: int | None) -> bytes:

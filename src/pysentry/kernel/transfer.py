@@ -104,6 +104,9 @@ async def splice(task: Task, source: End, target: End, count: int, is_nonblockin
         target.advance(moved)
         return moved
 
+    if any(each.c.host_fd < 0 and not each.is_file_like for each in (taking, giving)):
+        raise EINVAL("not to be spliced")
+
     def by_copy(left: int) -> int:
         return _copy(task, source, target, min(left, _PIPE_SIZE))
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from struct import Struct
 
-from pysentry.abi.errno import EBADF, EFAULT, EINVAL, EISDIR, EOPNOTSUPP, ESPIPE, host_errors
+from pysentry.abi.errno import EAGAIN, EBADF, EFAULT, EINVAL, EISDIR, EOPNOTSUPP, ESPIPE, host_errors
 from pysentry.kernel import transfer
-from pysentry.kernel.description import MAX_RW_COUNT, O_ACCMODE, RWF_NOWAIT, description_of
+from pysentry.kernel.description import MAX_RW_COUNT, O_ACCMODE, POLLOUT, RWF_NOWAIT, description_of
 from pysentry.kernel.transfer import End
 from pysentry.platform.native import ffi, lib
 from pysentry.syscalls.registry import syscall
@@ -327,7 +327,22 @@ async def vmsplice(task: Task, fd: int, iov: UserAddr, nr_segs: int, flags: int)
     rwf = RWF_NOWAIT if flags & _SPLICE_F_NONBLOCK else 0
     if c.open_flags & O_ACCMODE == os.O_RDONLY:
         return await description.read(task, vectors, None, rwf)
-    return await description.write(task, vectors, None, rwf)
+    return await _fill_pipe(task, description, vectors, bool(rwf))
+
+
+async def _fill_pipe(task: Task, description: Description, vectors: list[tuple[int, int]], is_nonblocking: bool) -> int:
+    """As much as there is room for: unlike write(2), it waits only while there is none."""
+    size = sum(length for _, length in vectors)
+
+    def attempt() -> int:
+        return description.write_now(task, vectors, size, None, 0)
+
+    try:
+        return attempt()
+    except EAGAIN:
+        if is_nonblocking or description.is_nonblocking:
+            raise
+    return await description.when_ready(task, POLLOUT, attempt)
 
 
 @syscall

@@ -119,6 +119,7 @@ class GeneratedDescription(Description):
 
     __slots__ = ("content", "file")
     keeps_state = True
+    is_file_like = True
 
     def __init__(self, c: CDescription) -> None:
         super().__init__(c)

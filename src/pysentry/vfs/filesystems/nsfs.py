@@ -43,6 +43,7 @@ class NamespaceDescription(GeneratedDescription):
     """An open namespace."""
 
     __slots__ = ()
+    is_file_like = False
 
     def host_read(self, size: int, offset: int | None) -> bytes:
         raise EINVAL("a namespace")
