@@ -53,4 +53,4 @@ def test_every_module_says_what_it_is_for() -> None:
 
 def test_top_level() -> None:
     folders = {path.relative_to(ROOT).parts[0] for path in tracked() if len(path.relative_to(ROOT).parts) > 1}
-    assert folders == {".ci", "bench", "native", "src", "syscall_tables", "tests"}
+    assert folders == {".ci", "bench", "deploy", "native", "src", "syscall_tables", "tests"}

@@ -90,7 +90,9 @@ NOT_ON_THE_WAY = (
     "pysentry.trace",
     "pysentry.cli.command",
     "pysentry.cli.doctor",
+    "pysentry.cli.install",
     "pysentry.cli.syscalls",
+    "pysentry.oci.install",
     "pysentry.platform.cdefs",  # types: imported for type checkers only
     "pysentry.sandbox.terminal",  # with a terminal
     "gofer.client",  # tests and tools; the sentry's client is C

@@ -80,6 +80,12 @@ def _doctor() -> click.Command:
     return command("doctor", options.DOCTOR, doctor, "What this host offers, what that means, and how to get the rest.")
 
 
+def _install() -> click.Command:
+    from pysentry.cli.install import install
+
+    return command("install", options.INSTALL, install, "Let a container engine know us by name; shows what changes.")
+
+
 def _syscalls() -> click.Command:
     from pysentry.cli.syscalls import syscalls
 
@@ -88,7 +94,12 @@ def _syscalls() -> click.Command:
     )
 
 
-_VERBS: dict[str, Callable[[], click.Command]] = {"run": _run, "doctor": _doctor, "syscalls": _syscalls}
+_VERBS: dict[str, Callable[[], click.Command]] = {
+    "run": _run,
+    "doctor": _doctor,
+    "install": _install,
+    "syscalls": _syscalls,
+}
 
 
 def command(

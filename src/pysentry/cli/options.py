@@ -63,6 +63,14 @@ RUN = (
 
 DOCTOR = (Option("json", "flag", "", "Machine-readable."),)
 
+INSTALL = (
+    Option("engine", "value", "podman|containerd|crio|docker", "The engine that is to know us."),
+    Option("config", "value", "FILE", "Its configuration, if it is not at the usual place."),
+    Option("name", "value", "NAME", "What it calls the runtime. Default: pysentry."),
+    Option("command", "value", "PATH", "The command that it runs. Default: this one."),
+    Option("dry-run", "flag", "", "Only show what would change."),
+)
+
 SYSCALLS = (
     Option("disposition", "list", "host|fast|python|control|error", "Only calls answered this way."),
     Option("support", "list", "full|partial|stub", "Only calls this complete."),

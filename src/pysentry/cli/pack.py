@@ -24,8 +24,10 @@ LEFT_OUT = (
     "pysentry.api",
     "pysentry.cli.command",
     "pysentry.cli.doctor",
+    "pysentry.cli.install",
     "pysentry.cli.pack",  # and packed
     "pysentry.cli.syscalls",
+    "pysentry.oci.install",
     "pysentry.platform.cdefs",
     "pysentry.trace.",
 )
