@@ -66,7 +66,8 @@ def test_files_that_are_named_exist(document: str) -> None:
 
 
 def test_options_in_the_readme_exist() -> None:
-    tables = [options.RUN, options.DOCTOR, options.SYSCALLS, options.GLOBAL, *(v.options for v in options.OCI.values())]
+    direct = (options.RUN, options.DOCTOR, options.INSTALL, options.SYSCALLS, options.GLOBAL)
+    tables = [*direct, *(verb.options for verb in options.OCI.values())]
     known = {f"--{option.name}" for table in tables for option in table}
     used = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]*)", (ROOT / "README.md").read_text())) - {"--help"}
     assert used <= known
