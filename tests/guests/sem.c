@@ -331,3 +331,12 @@ TEST(permissions)
     CHECK_CHILD(pid);
     remove_set(id);
 }
+
+TEST(unsharing_undoes)
+{
+    int id = new_set(1);
+    CHECK_OK(operate(id, 0, 3, SEM_UNDO));
+    CHECK_OK(unshare(CLONE_SYSVSEM));
+    CHECK_EQ(value_of(id, 0), 0);
+    remove_set(id);
+}

@@ -540,3 +540,36 @@ TEST(siginfo_of_other_users)
     struct timespec none = {0, 0};
     CHECK_ERRNO(sigtimedwait(&set, &info, &none), EAGAIN);
 }
+
+TEST(an_ignored_signal_does_not_end_a_timed_wait)
+{
+    sigset_t set;
+    siginfo_t info;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR2);
+    REQUIRE_OK(sigprocmask(SIG_BLOCK, &set, NULL));
+    signal(SIGUSR1, SIG_IGN);
+    pid_t me = getpid(), pid = fork_child();
+    if (pid == 0) {
+        for (int i = 0; i < 5; i++) {
+            wait_for_state(me, 'S');
+            CHECK_OK(kill(me, SIGUSR1));
+        }
+        guest_finish();
+    }
+    struct timespec timeout = {0, 200000000}, no_end = {100, 0};
+    int64_t before = now_ns(CLOCK_MONOTONIC);
+    CHECK_ERRNO(sigtimedwait(&set, &info, &timeout), EAGAIN);
+    CHECK(now_ns(CLOCK_MONOTONIC) - before >= 200000000);
+    wait_status(pid);
+    pid = fork_child();
+    if (pid == 0) {
+        wait_for_state(me, 'S');
+        CHECK_OK(kill(me, SIGUSR1));
+        CHECK_OK(kill(me, SIGUSR2));
+        guest_finish();
+    }
+    CHECK_EQ(sigtimedwait(&set, &info, &no_end), SIGUSR2);
+    CHECK_EQ(info.si_pid, pid);
+    CHECK_CHILD(pid);
+}

@@ -159,10 +159,8 @@ def remove(task: Task, found: SemaphoreSet) -> None:
     found.changed.wake_all()
 
 
-def _task_ended(task: Task) -> None:
-    """exit_sem(): a process' adjustments are made when its last task is gone."""
-    if task.c.group.refs != 1:
-        return
+def undo(task: Task) -> None:
+    """exit_sem(): the process' adjustments are made."""
     for found in sets.all():
         adjustments = found.undo.pop(task.group.id, None)
         if adjustments is None:
@@ -173,6 +171,11 @@ def _task_ended(task: Task) -> None:
                 found.pids[number] = task.group.pid
         found.otime_s = now_s()
         found.changed.wake_all()
+
+
+def _task_ended(task: Task) -> None:
+    if task.c.group.refs == 1:
+        undo(task)
 
 
 on_task_exit.append(_task_ended)

@@ -165,6 +165,12 @@ def blocked(task: Task) -> int:
     return int(_sets(task).blocked)
 
 
+def is_interrupted(task: Task) -> bool:
+    """True if a signal that has a handler waits to be delivered to the thread."""
+    sets = _sets(task)
+    return bool(sets.pending & ~sets.blocked & sets.caught)
+
+
 def _sets(task: Task) -> Any:
     sets = ffi.new("struct signal_sets *")
     lib.signal_sets_read(task.c, sets)

@@ -9,6 +9,7 @@ from struct import Struct
 
 from pysentry.abi.errno import EAGAIN, ECHILD, EINVAL, EPERM
 from pysentry.abi.syscall_nr import NR_CLONE, NR_WAITID
+from pysentry.kernel import sem
 from pysentry.kernel.description import description_of
 from pysentry.kernel.pidfd import Pidfd, pidfd_of, take_descriptor
 from pysentry.kernel.uts import uts
@@ -117,6 +118,8 @@ def unshare(task: Task, flags: int) -> int:
         raise EINVAL("flags")
     if flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM) and task.c.group.refs > 1:
         raise EINVAL("threads stay together")
+    if flags & CLONE_SYSVSEM:
+        sem.undo(task)
     c = task.c
     if flags & CLONE_FILES and c.files.refs > 1:
         shared = c.files

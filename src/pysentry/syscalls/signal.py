@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from struct import Struct
+
+from pysentry.abi.errno import EAGAIN, EINTR, EINVAL, LinuxError
 from pysentry.abi.syscall_nr import NR_RT_SIGTIMEDWAIT
-from pysentry.kernel.wait import host_call
+from pysentry.kernel import signals
+from pysentry.kernel.wait import Interrupted, host_call
 from pysentry.platform.native import ffi, lib
 from pysentry.syscalls.registry import syscall
 
@@ -13,11 +18,44 @@ if TYPE_CHECKING:
     from pysentry.kernel.task import Task
 
 _SIGINFO_BYTES = 128
+_TIMESPEC = Struct("=qq")
+_SECOND_NS = 1_000_000_000
+_STATE = "sigtimedwait"
 
 
 @syscall
 async def rt_sigtimedwait(task: Task, set: UserAddr, info: UserAddr, timeout: UserAddr, sigsetsize: int) -> int:
-    number = await host_call(task, NR_RT_SIGTIMEDWAIT, set, info, timeout, sigsetsize)
+    """A traced task is woken by signals that it ignores, too: then the wait goes on, for the time that is left. That
+    lies where siginfo will be."""
+    call = (set, info, timeout)
+    deadline_ns = None
+    if timeout:
+        seconds, nanoseconds = task.memory.read_struct(timeout, _TIMESPEC)
+        if seconds < 0 or not 0 <= nanoseconds < _SECOND_NS:
+            raise EINVAL("timeout")
+        former, deadline_ns = task.state.pop(_STATE, (None, 0))
+        if former != call:
+            deadline_ns = time.monotonic_ns() + min(seconds * _SECOND_NS + nanoseconds, 1 << 62)
+    try:
+        before = task.memory.read(info, _SIGINFO_BYTES)
+    except LinuxError:  # the host says what is wrong
+        return await host_call(task, NR_RT_SIGTIMEDWAIT, set, info, timeout, sigsetsize)
+    if deadline_ns is not None:
+        left_ns = max(deadline_ns - time.monotonic_ns(), 0)
+        task.memory.write_struct(info, _TIMESPEC, *divmod(left_ns, _SECOND_NS))
+    try:
+        number = await host_call(task, NR_RT_SIGTIMEDWAIT, set, info, info if timeout else 0, sigsetsize)
+    except EINTR:
+        task.memory.write(info, before)
+        if signals.is_interrupted(task):
+            raise
+        if deadline_ns is not None and deadline_ns <= time.monotonic_ns():
+            raise EAGAIN("timeout") from None
+        task.state[_STATE] = call, deadline_ns
+        raise Interrupted from None
+    except LinuxError:
+        task.memory.write(info, before)
+        raise
     received = ffi.from_buffer(bytearray(task.memory.read(info, _SIGINFO_BYTES)))
     if lib.siginfo_correct(task.c, received):
         task.memory.write(info, bytes(ffi.buffer(received)))
