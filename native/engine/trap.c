@@ -6,7 +6,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 #include "engine.h"
 #include "../gofer/client.h"
 #include "../vfs/vfs.h"
@@ -26,13 +25,6 @@ static const fast_fn fast_table[] = {
 #include "../generated/syscall_table.h"
     [PYSENTRY_NR_END] = NULL,
 };
-
-int64_t sentry_now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
 
 enum answerer { BY_FAST, BY_PYTHON, BY_PUNT };
 

@@ -79,7 +79,7 @@ static void open_permissions(void)
     CHECK_IS(open_path("file", O_WRONLY), -EACCES);
     CHECK_IS(open_path("file", O_RDONLY | O_TRUNC), -EACCES);
     CHECK_IS(open_path("new", O_CREAT | O_WRONLY), -EACCES);
-    CHECK_IS(open_path("file", O_RDONLY | O_NOATIME), -EPERM);
+    CHECK_IS(open_path("file", O_RDONLY | O_NOATIME), SENTRY_PUNT); /* Python gives it a host description of its own */
     CHECK_IS(open_path("file", O_RDONLY | O_CLOEXEC), 0);
     CHECK_IS(CALL(fcntl, 0, F_GETFD), FD_CLOEXEC);
     CHECK_IS(CALL(access, ADDRESS("file"), 4), 0);
@@ -387,7 +387,7 @@ static void kept_descriptors(void)
         CHECK_IS(CALL(close, (uint64_t)fd), 0);
         CHECK_IS(CALL(close, (uint64_t)second), 0);
     }
-    CHECK_IS(gofer_calls() - before, 3); /* the walk, and the first two opens */
+    CHECK_IS(gofer_calls() - before, 2); /* the walk, which opens, and the second open */
 }
 
 static void opening_in_order(void)
