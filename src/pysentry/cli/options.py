@@ -86,6 +86,7 @@ GLOBAL = (
     Option("log-format", "value", "text|json", "How lines in the log look. Default: text."),
     Option("debug", "flag", "", "Log warnings and what is done, too."),
     Option("systemd-cgroup", "flag", "", "cgroupsPath is slice:prefix:name."),
+    Option("cgroup-manager", "value", "cgroupfs|systemd|disabled", "disabled: no cgroup is made. Default: cgroupfs."),
     Option("rootless", "value", "auto|true|false", "Go on where cgroups are not permitted. Default: auto."),
     Option("platform", "value", "auto|seccomp|ptrace", "How calls are caught. Default: auto."),
     Option("network", "value", "auto|none|host", "Network of containers. Default: as config.json's namespaces say."),

@@ -215,6 +215,10 @@ def _prepare(
         request.console, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         container.console_fd = theirs.detach()
     linux = bundle.spec.linux
+    if settings.cgroup_manager == "disabled":
+        if linux.resources is not None:
+            log.warn("linux.resources: not kept, as no cgroup is to be made")
+        return config, cgroups.NONE
     record.cgroup = cgroups.plan(linux.cgroups_path, record.identity).to_document()
     directory.save(record)  # whoever kills us now: `delete --force` finds what was made
     cgroup, more = cgroups.make(linux.cgroups_path, linux.resources, record.identity)

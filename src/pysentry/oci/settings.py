@@ -28,6 +28,7 @@ KEYS: dict[str, tuple[str, ...] | str] = {
     "log_format": ("text", "json"),
     "debug": "flag",
     "systemd_cgroup": "flag",
+    "cgroup_manager": ("cgroupfs", "systemd", "disabled"),
     "rootless": ("auto", "true", "false"),
     "platform": PLATFORMS,
     "network": NETWORKS,
@@ -41,7 +42,8 @@ ANNOTATIONS = tuple(ANNOTATION_PREFIX + key for key in ANNOTATABLE)
 
 
 class Settings:
-    """Every key has a value. root, log: "" if nobody gave one. overlay: an overlay in memory over the root file system
+    """Every key has a value. root, log: "" if nobody gave one. cgroup_manager: disabled: containers stay in
+    our caller's cgroup; the others are one, we ask no systemd. overlay: an overlay in memory over the root file system
     instead of changing it. allowed_annotations: full names."""
 
     __slots__ = (*KEYS, "_flags")
@@ -52,6 +54,7 @@ class Settings:
         self.log_format = "text"
         self.debug = False
         self.systemd_cgroup = False
+        self.cgroup_manager = "cgroupfs"
         self.rootless = "auto"
         self.platform = "auto"
         self.network = "auto"

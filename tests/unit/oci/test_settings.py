@@ -34,6 +34,7 @@ def test_defaults(fs: FakeFilesystem) -> None:
         "log_format": "text",
         "debug": False,
         "systemd_cgroup": False,
+        "cgroup_manager": "cgroupfs",
         "rootless": "auto",
         "platform": "auto",
         "network": "auto",
