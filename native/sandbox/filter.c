@@ -72,7 +72,7 @@ static const struct rule RULES[] = {
     A(msync), A(mincore), A(get_robust_list),
 
     /* the workload: its calls, memory, state, limits, signals */
-    A(process_vm_readv), A(process_vm_writev), A(kcmp), A(ptrace), A(wait4), A(waitid), A(kill), A(tgkill), A(tkill), A(rt_sigqueueinfo),
+    A(process_vm_readv), A(process_vm_writev), A(process_mrelease), A(kcmp), A(ptrace), A(wait4), A(waitid), A(kill), A(tgkill), A(tkill), A(rt_sigqueueinfo),
     A(rt_tgsigqueueinfo), A(pidfd_send_signal), A(pidfd_open), A(prlimit64), A(getrlimit), A(getpgid), A(getpgrp), A(getsid), A(getpriority),
     A(setpriority), A(sched_getaffinity), A(sched_setaffinity), A(sched_getscheduler), A(sched_setscheduler),
     A(sched_getparam), A(sched_setparam), A(sched_getattr), A(sched_setattr), A(sched_get_priority_max),

@@ -130,3 +130,41 @@ TEST(cpu_limit_signals)
     }
     CHECK_SIGNALED(wait_status(pid), SIGXCPU);
 }
+
+enum { IO_PROCESS = 1, IO_GROUP, IO_USER, IO_REAL_TIME = 1 << 13, IO_BEST_EFFORT = 2 << 13, IO_IDLE = 3 << 13 };
+
+TEST(io_priorities)
+{
+    if (getpgrp() != getpid())
+        CHECK_OK(setpgid(0, 0));
+    CHECK_EQ(syscall(SYS_ioprio_get, IO_PROCESS, 0), 0);
+    CHECK_EQ(syscall(SYS_ioprio_get, IO_GROUP, 0), IO_BEST_EFFORT | 4); /* by its niceness */
+    CHECK_OK(syscall(SYS_ioprio_set, IO_PROCESS, 0, IO_BEST_EFFORT | 6));
+    CHECK_EQ(syscall(SYS_ioprio_get, IO_PROCESS, 0), IO_BEST_EFFORT | 6);
+    CHECK_EQ(syscall(SYS_ioprio_get, IO_PROCESS, getpid()), IO_BEST_EFFORT | 6);
+    CHECK_EQ(syscall(SYS_ioprio_get, IO_GROUP, 0), IO_BEST_EFFORT | 6);
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        CHECK_EQ(syscall(SYS_ioprio_get, IO_PROCESS, 0), IO_BEST_EFFORT | 6);
+        CHECK_OK(syscall(SYS_ioprio_set, IO_PROCESS, getppid(), IO_IDLE));
+        CHECK_EQ(syscall(SYS_ioprio_get, IO_PROCESS, getppid()), IO_IDLE);
+        CHECK_EQ(syscall(SYS_ioprio_get, IO_GROUP, getpgrp()), IO_BEST_EFFORT | 6);
+        CHECK_OK(syscall(SYS_ioprio_set, IO_GROUP, 0, IO_BEST_EFFORT | 1));
+        guest_finish();
+    }
+    CHECK_CHILD(pid);
+    CHECK_EQ(syscall(SYS_ioprio_get, IO_PROCESS, 0), IO_BEST_EFFORT | 1);
+    CHECK_ERRNO(syscall(SYS_ioprio_set, IO_PROCESS, 0, (4 << 13)), EINVAL);
+    CHECK_ERRNO(syscall(SYS_ioprio_set, IO_PROCESS, 0, 5), EINVAL);
+    CHECK_ERRNO(syscall(SYS_ioprio_set, IO_PROCESS, 0x3ffff0, (4 << 13)), EINVAL);
+    CHECK_ERRNO(syscall(SYS_ioprio_set, IO_PROCESS, 0x3ffff0, IO_IDLE), ESRCH);
+    CHECK_ERRNO(syscall(SYS_ioprio_set, IO_GROUP, 0x3ffff0, IO_IDLE), ESRCH);
+    CHECK_ERRNO(syscall(SYS_ioprio_set, 9, 0, IO_IDLE), EINVAL);
+    CHECK_ERRNO(syscall(SYS_ioprio_get, 0, 0), EINVAL);
+    CHECK_ERRNO(syscall(SYS_ioprio_get, IO_PROCESS, 0x3ffff0), ESRCH);
+    CHECK_ERRNO(syscall(SYS_ioprio_get, IO_USER, 54321), ESRCH);
+    if (geteuid() != 0)
+        CHECK_ERRNO(syscall(SYS_ioprio_set, IO_PROCESS, getpid(), IO_REAL_TIME), EPERM);
+    CHECK_OK(syscall(SYS_ioprio_set, IO_PROCESS, 0, 0));
+    CHECK_EQ(syscall(SYS_ioprio_get, IO_PROCESS, 0), 0);
+}

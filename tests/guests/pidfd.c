@@ -1,6 +1,8 @@
 /* pidfd: descriptors of processes: opened, made by clone, polled, waited for, signalled, and looked through. */
 #include "guest.h"
 
+#include <sys/uio.h>
+
 #include <sys/epoll.h>
 
 #ifndef P_PIDFD
@@ -412,4 +414,56 @@ TEST(a_directory_of_proc_takes_signals)
     CHECK(read(stat_fd, text, sizeof text) > 0); /* opened while it lived, read of the zombie */
     CHECK_SIGNALED(wait_status(pid), SIGTERM);
     CHECK_ERRNO(signal_pidfd(fd, 0, NULL), ESRCH);
+}
+
+enum { NR_PROCESS_MADVISE = 440, NR_PROCESS_MRELEASE = 448 };
+
+static long advise(int pidfd, struct iovec *vectors, size_t count, int advice, unsigned flags)
+{
+    return syscall(NR_PROCESS_MADVISE, pidfd, vectors, count, advice, flags);
+}
+
+TEST(advice_about_own_memory)
+{
+    int own = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    char *memory = mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(memory, 7, 16384);
+    struct iovec vectors[2] = {{memory, 4096}, {memory + 8192, 4096}};
+    long done = advise(own, vectors, 2, MADV_DONTNEED, 0);
+    if (done == -1 && (errno == EPERM || errno == EINVAL))
+        SKIP("a kernel before 6.13");
+    CHECK_EQ(done, 8192);
+    CHECK_EQ(memory[0], 0);
+    CHECK_EQ(memory[4096], 7);
+    CHECK_EQ(memory[8192], 0);
+    CHECK_EQ(advise(own, vectors, 0, MADV_DONTNEED, 0), 0);
+    CHECK_ERRNO(advise(own, vectors, 2, MADV_DONTNEED, 1), EINVAL);
+    CHECK_ERRNO(advise(own, vectors, 2, 999, 0), EINVAL);
+    CHECK_ERRNO(advise(own, NULL, 1, MADV_DONTNEED, 0), EFAULT);
+    CHECK_ERRNO(advise(own, vectors, 1025, MADV_DONTNEED, 0), EINVAL);
+    CHECK_ERRNO(advise(999, vectors, 2, MADV_DONTNEED, 0), EBADF);
+    CHECK_ERRNO(advise(0, vectors, 2, MADV_DONTNEED, 0), EBADF);
+    CHECK_OK(munmap(memory + 8192, 4096));
+    memset(memory, 7, 4096);
+    CHECK_EQ(advise(own, vectors, 2, MADV_DONTNEED, 0), 4096);
+    CHECK_EQ(memory[0], 0);
+    CHECK_ERRNO(advise(own, vectors + 1, 1, MADV_DONTNEED, 0), ENOMEM);
+}
+
+TEST(memory_of_the_killed)
+{
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        pause();
+        _exit(0);
+    }
+    int child = (int)syscall(SYS_pidfd_open, pid, 0);
+    CHECK_ERRNO(syscall(NR_PROCESS_MRELEASE, child, 0), EINVAL); /* it lives */
+    CHECK_ERRNO(syscall(NR_PROCESS_MRELEASE, child, 1), EINVAL);
+    CHECK_ERRNO(syscall(NR_PROCESS_MRELEASE, 999, 0), EBADF);
+    CHECK_ERRNO(syscall(NR_PROCESS_MRELEASE, 0, 0), EBADF);
+    CHECK_OK(kill(pid, SIGKILL));
+    CHECK(syscall(NR_PROCESS_MRELEASE, child, 0) == 0 || errno == ESRCH); /* in time, or too late */
+    CHECK_SIGNALED(wait_status(pid), SIGKILL);
+    CHECK_ERRNO(syscall(NR_PROCESS_MRELEASE, child, 0), ESRCH);
 }

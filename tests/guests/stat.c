@@ -241,3 +241,22 @@ TEST(filesystem_statistics)
     CHECK_OK(fstatfs(ends[0], status));
     CHECK_EQ(status->f_type, PIPEFS_MAGIC);
 }
+
+TEST(ustat_by_device_number)
+{
+    struct stat status;
+    struct {
+        int free_blocks;
+        unsigned long free_inodes;
+        char names[12];
+    } *about = guarded(sizeof *about);
+    memset(about, 0xff, sizeof *about);
+    scratch();
+    REQUIRE_OK(stat("/dev/shm", &status));
+    CHECK_OK(syscall(SYS_ustat, (unsigned)status.st_dev, about));
+    CHECK(about->free_blocks > 0);
+    CHECK_EQ(about->names[0], 0);
+    CHECK_ERRNO(syscall(SYS_ustat, (unsigned)status.st_dev, NULL), EFAULT);
+    CHECK_ERRNO(syscall(SYS_ustat, 0x0ffffff0, about), EINVAL);
+    CHECK_ERRNO(syscall(SYS_ustat, 0, NULL), EINVAL);
+}

@@ -101,3 +101,30 @@ TEST(probe_calls_outside_of_probes)
     CHECK_EQ(syscall(336), -1);
     CHECK(errno == ENOSYS || errno == ENXIO);
 }
+
+TEST(the_kernel_log)
+{
+    char *buffer = guarded(16);
+    if (syscall(SYS_syslog, 10, NULL, 0) == -1) {
+        CHECK_EQ(errno, EPERM); /* kernel.dmesg_restrict */
+        CHECK_ERRNO(syscall(SYS_syslog, 2, buffer, 0), EPERM);
+        return;
+    }
+    CHECK(syscall(SYS_syslog, 10, NULL, 0) > 0);
+    if (geteuid() != 0)
+        SKIP("the rest needs CAP_SYSLOG");
+    CHECK_ERRNO(syscall(SYS_syslog, -1, buffer, 0), EINVAL);
+    CHECK_ERRNO(syscall(SYS_syslog, 11, buffer, 0), EINVAL);
+    CHECK_OK(syscall(SYS_syslog, 0, NULL, 0));
+    CHECK_OK(syscall(SYS_syslog, 1, NULL, 0));
+    for (int type = 2; type <= 3; type++) {
+        CHECK_OK(syscall(SYS_syslog, type, buffer, 0));
+        CHECK_ERRNO(syscall(SYS_syslog, type, NULL, 16), EINVAL);
+        CHECK_ERRNO(syscall(SYS_syslog, type, buffer, -1), EINVAL);
+        CHECK_ERRNO(syscall(SYS_syslog, type, (char *)-16, 16), EFAULT);
+    }
+    CHECK(syscall(SYS_syslog, 3, buffer, 16) >= 0);
+    CHECK(syscall(SYS_syslog, 9, NULL, 0) >= 0);
+    CHECK_ERRNO(syscall(SYS_syslog, 8, NULL, 0), EINVAL);
+    CHECK_ERRNO(syscall(SYS_syslog, 8, NULL, 9), EINVAL);
+}

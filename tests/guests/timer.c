@@ -1,6 +1,8 @@
 /* timer: interval timers, POSIX timers, sleeping, clocks. */
 #include "guest.h"
 
+#include <sys/timex.h>
+
 #include <pthread.h>
 #include <sys/time.h>
 
@@ -300,4 +302,60 @@ TEST(cpu_time_timers)
     CHECK_EQ(last.si_signo, SIGALRM);
     CHECK_ERRNO(timer_create((clockid_t)0xe000000a, NULL, &timer), EINVAL);
     CHECK_ERRNO(syscall(SYS_timer_create, CLOCK_PROCESS_CPUTIME_ID, NULL, bad_address), EFAULT);
+}
+
+/* ---- the clock, set and adjusted: nobody here may, so only what comes before EPERM and what is told ------------ */
+
+TEST(the_state_of_the_clock)
+{
+    struct timex *state = guarded(sizeof *state);
+    memset(state, 0, sizeof *state);
+    CHECK(adjtimex(state) >= 0);
+    CHECK(state->tick >= 9000 && state->tick <= 11000);
+    CHECK(llabs((long long)state->time.tv_sec - time(NULL)) <= 1);
+    memset(state, 0, sizeof *state);
+    CHECK(clock_adjtime(CLOCK_REALTIME, state) >= 0);
+    state->modes = 0xa001; /* ADJ_OFFSET_SS_READ */
+    CHECK(adjtimex(state) >= 0);
+    state->modes = 0x8000;
+    CHECK_ERRNO(adjtimex(state), EINVAL);
+    CHECK_ERRNO(syscall(SYS_adjtimex, NULL), EFAULT);
+    CHECK_ERRNO(clock_adjtime(CLOCK_MONOTONIC, state), EOPNOTSUPP);
+    CHECK_ERRNO(clock_adjtime(CLOCK_PROCESS_CPUTIME_ID, state), EOPNOTSUPP);
+    CHECK_ERRNO(clock_adjtime(-6, state), EOPNOTSUPP);
+    CHECK_ERRNO(clock_adjtime(10, state), EINVAL);
+    CHECK_ERRNO(clock_adjtime(99, state), EINVAL);
+    CHECK_ERRNO(clock_adjtime(-5, state), EINVAL);
+    CHECK_ERRNO(syscall(SYS_clock_adjtime, 99, NULL), EFAULT);
+    if (geteuid() == 0)
+        return;
+    state->modes = ADJ_TICK;
+    CHECK_ERRNO(adjtimex(state), EPERM);
+    CHECK_ERRNO(clock_adjtime(CLOCK_REALTIME, state), EPERM);
+    state->modes = 0x8001;
+    CHECK_ERRNO(adjtimex(state), EPERM);
+}
+
+TEST(setting_the_clock)
+{
+    struct timespec time = {1, -1};
+    struct timeval micros = {1, 2000000};
+    CHECK_ERRNO(clock_settime(CLOCK_REALTIME, &time), EINVAL);
+    CHECK_ERRNO(syscall(SYS_clock_settime, CLOCK_REALTIME, NULL), EFAULT);
+    CHECK_ERRNO(clock_settime(99, &time), EINVAL);
+    CHECK_ERRNO(clock_settime(CLOCK_MONOTONIC, &time), EINVAL);
+    CHECK_ERRNO(syscall(SYS_clock_settime, CLOCK_BOOTTIME, NULL), EINVAL);
+    CHECK_ERRNO(syscall(SYS_settimeofday, &micros, NULL), EINVAL);
+    micros = (struct timeval){-1, 0};
+    CHECK_ERRNO(syscall(SYS_settimeofday, &micros, NULL), EINVAL);
+    CHECK_ERRNO(syscall(SYS_settimeofday, 1, NULL), EFAULT);
+    CHECK_ERRNO(syscall(SYS_settimeofday, NULL, 1), EFAULT);
+    if (geteuid() == 0)
+        return;
+    time = (struct timespec){1, 1};
+    CHECK_ERRNO(clock_settime(CLOCK_REALTIME, &time), EPERM);
+    CHECK_ERRNO(clock_settime(-6, &time), EPERM); /* one's own CPU time */
+    micros = (struct timeval){1, 1};
+    CHECK_ERRNO(syscall(SYS_settimeofday, &micros, NULL), EPERM);
+    CHECK_ERRNO(syscall(SYS_settimeofday, NULL, NULL), EPERM);
 }

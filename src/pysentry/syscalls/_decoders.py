@@ -88,6 +88,10 @@ def _d_i32_u32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[in
     return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1 & 0xffffffff)
 
 
+def _d_i32_u32_i32_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1 & 0xffffffff, (a2 & 0xffffffff ^ 0x80000000) - 0x80000000, a3)
+
+
 def _d_i32_u32_i64_i64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
     return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1 & 0xffffffff, (a2 ^ 0x8000000000000000) - 0x8000000000000000, (a3 ^ 0x8000000000000000) - 0x8000000000000000)
 
@@ -188,6 +192,10 @@ def _d_i32_u64_u64_i32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> 
     return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1, a2, (a3 & 0xffffffff ^ 0x80000000) - 0x80000000)
 
 
+def _d_i32_u64_u64_i32_u32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1, a2, (a3 & 0xffffffff ^ 0x80000000) - 0x80000000, a4 & 0xffffffff)
+
+
 def _d_i32_u64_u64_i64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
     return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1, a2, (a3 ^ 0x8000000000000000) - 0x8000000000000000)
 
@@ -232,6 +240,10 @@ def _d_i32_u64_u64_u64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int)
     return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1, a2, a3, a4)
 
 
+def _d_i32_u64_u64_u64_u64_i32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1, a2, a3, a4, (a5 & 0xffffffff ^ 0x80000000) - 0x80000000)
+
+
 def _d_i32_u64_u64_u64_u64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
     return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1, a2, a3, a4, a5)
 
@@ -254,6 +266,18 @@ def _d_u32_u32_u32_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> 
 
 def _d_u32_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
     return (a0 & 0xffffffff, a1)
+
+
+def _d_u32_u64_i32_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return (a0 & 0xffffffff, a1, (a2 & 0xffffffff ^ 0x80000000) - 0x80000000, a3)
+
+
+def _d_u32_u64_u32_u32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return (a0 & 0xffffffff, a1, a2 & 0xffffffff, a3 & 0xffffffff)
+
+
+def _d_u32_u64_u64_u32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return (a0 & 0xffffffff, a1, a2, a3 & 0xffffffff)
 
 
 def _d_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
@@ -322,6 +346,10 @@ def _d_u64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[in
 
 def _d_u64_u64_i32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
     return (a0, a1, (a2 & 0xffffffff ^ 0x80000000) - 0x80000000)
+
+
+def _d_u64_u64_u32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return (a0, a1, a2 & 0xffffffff)
 
 
 def _d_u64_u64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
@@ -429,6 +457,7 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     97: _d_i32_u64,  # getrlimit(resource, rlim)
     99: _d_u64,  # sysinfo(info)
     102: _d,  # getuid()
+    103: _d_i32_u64_i32,  # syslog(type, buf, len)
     104: _d,  # getgid()
     105: _d_u32,  # setuid(uid)
     106: _d_u32,  # setgid(gid)
@@ -451,6 +480,7 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     132: _d_u64_u64,  # utime(path, times)
     133: _d_u64_u16_u32,  # mknod(path, mode, dev)
     135: _d_u32,  # personality(persona)
+    136: _d_u32_u64,  # ustat(dev, ubuf)
     137: _d_u64_u64,  # statfs(path, buf)
     138: _d_i32_u64,  # fstatfs(fd, buf)
     139: _d_i32_u64_u64,  # sysfs(option, arg1, arg2)
@@ -470,6 +500,9 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     169: _d_u32_u32_u32_u64,  # reboot(magic1, magic2, cmd, arg)
     170: _d_u64_i32,  # sethostname(name, len)
     171: _d_u64_i32,  # setdomainname(name, len)
+    172: _d_i32,  # iopl(level)
+    173: _d_u64_u64_i32,  # ioperm(from, num, turn_on)
+    179: _d_u32_u64_i32_u64,  # quotactl(cmd, special, id, addr)
     187: _d_i32_i64_u64,  # readahead(fd, offset, count)
     188: _d_u64_u64_u64_u64_u32,  # setxattr(path, name, value, size, flags)
     189: _d_u64_u64_u64_u64_u32,  # lsetxattr(path, name, value, size, flags)
@@ -513,10 +546,12 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     244: _d_i32_u64,  # mq_notify(mqdes, notification)
     245: _d_i32_u64_u64,  # mq_getsetattr(mqdes, newattr, oldattr)
     247: _d_i32_i32_u64_u32_u64,  # waitid(which, pid, infop, options, rusage)
+    251: _d_i32_i32_i32,  # ioprio_set(which, who, ioprio)
     252: _d_i32_i32,  # ioprio_get(which, who)
     253: _d,  # inotify_init()
     254: _d_i32_u64_u32,  # inotify_add_watch(fd, path, mask)
     255: _d_i32_i32,  # inotify_rm_watch(fd, wd)
+    256: _d_i32_u64_u64_u64,  # migrate_pages(pid, maxnode, old_nodes, new_nodes)
     257: _d_i32_u64_u32_u16,  # openat(dfd, path, flags, mode)
     258: _d_i32_u64_u16,  # mkdirat(dfd, path, mode)
     259: _d_i32_u64_u16_u32,  # mknodat(dfd, path, mode, dev)
@@ -538,6 +573,7 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     276: _d_i32_i32_u64_u32,  # tee(fd_in, fd_out, len, flags)
     277: _d_i32_i64_i64_u32,  # sync_file_range(fd, offset, nbytes, flags)
     278: _d_i32_u64_u64_u32,  # vmsplice(fd, iov, nr_segs, flags)
+    279: _d_i32_u64_u64_u64_u64_i32,  # move_pages(pid, nr_pages, pages, nodes, status, flags)
     280: _d_i32_u64_u64_u32,  # utimensat(dfd, path, times, flags)
     281: _d_i32_u64_i32_i32_u64_u64,  # epoll_pwait(epfd, events, maxevents, timeout_ms, sigmask, sigsetsize)
     282: _d_i32_u64_u64,  # signalfd(fd, mask, sizemask)
@@ -588,11 +624,17 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     437: _d_i32_u64_u64_u64,  # openat2(dfd, path, how, size)
     438: _d_i32_i32_u32,  # pidfd_getfd(pidfd, targetfd, flags)
     439: _d_i32_u64_u32_u32,  # faccessat2(dfd, path, mode, flags)
+    440: _d_i32_u64_u64_i32_u32,  # process_madvise(pidfd, iov, vlen, advice, flags)
     441: _d_i32_u64_i32_u64_u64_u64,  # epoll_pwait2(epfd, events, maxevents, timeout, sigmask, sigsetsize)
     442: _d_i32_u64_u32_u64_u64,  # mount_setattr(dfd, path, flags, attr, size)
+    443: _d_i32_u32_i32_u64,  # quotactl_fd(fd, cmd, id, addr)
+    448: _d_i32_u32,  # process_mrelease(pidfd, flags)
     452: _d_i32_u64_u16_u32,  # fchmodat2(dfd, path, mode, flags)
     457: _d_u64_u64_u64_u32,  # statmount(req, buf, bufsize, flags)
     458: _d_u64_u64_u64_u32,  # listmount(req, mnt_ids, nr_mnt_ids, flags)
+    459: _d_u32_u64_u64_u32,  # lsm_get_self_attr(attr, ctx, size, flags)
+    460: _d_u32_u64_u32_u32,  # lsm_set_self_attr(attr, ctx, size, flags)
+    461: _d_u64_u64_u32,  # lsm_list_modules(ids, size, flags)
     463: _d_i32_u64_u32_u64_u64_u64,  # setxattrat(dfd, path, at_flags, name, args, size)
     464: _d_i32_u64_u32_u64_u64_u64,  # getxattrat(dfd, path, at_flags, name, args, size)
     465: _d_i32_u64_u32_u64_u64,  # listxattrat(dfd, path, at_flags, list, size)

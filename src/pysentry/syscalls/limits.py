@@ -1,4 +1,4 @@
-"""Limits and priorities: getrlimit(2), prlimit(2), and what getpriority and setpriority leave to the sentry."""
+"""Limits and priorities: getrlimit(2), prlimit(2); of getpriority, setpriority and ioprio_set what is not the host's."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 from struct import Struct
 
 from pysentry.abi.capability import CAP_SYS_NICE, CAP_SYS_RESOURCE
-from pysentry.abi.errno import EACCES, EINVAL, EPERM, ESRCH, host_errors
+from pysentry.abi.errno import EACCES, EINVAL, EPERM, ESRCH, check, host_errors
 from pysentry.kernel import resource_limits
 from pysentry.kernel.task import all_tasks, find_by_pid
-from pysentry.platform.native import ffi
+from pysentry.platform.native import ffi, lib
 from pysentry.syscalls.registry import syscall
 
 TYPE_CHECKING = False
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _RLIMIT = Struct("=QQ")
 PRIO_PROCESS, PRIO_PGRP, PRIO_USER = range(3)
 _IOPRIO_WHO_PROCESS, _IOPRIO_WHO_USER = 1, 3
+_IOPRIO_CLASS_NONE, _IOPRIO_CLASS_RT, _IOPRIO_CLASS_BE, _IOPRIO_CLASS_IDLE = range(4)
+_IOPRIO_CLASS_SHIFT = 13
+_NR_IOPRIO_SET, _NR_IOPRIO_GET = 251, 252
 _NICE_MIN, _NICE_MAX = -20, 19
 
 
@@ -137,11 +140,54 @@ def _pgid(c: CTask) -> int:
         return -1
 
 
+# ---- I/O priorities: the host keeps them, each task's own, and hands them on at fork ------------------------------
+
+
 @syscall
 def ioprio_get(task: Task, which: int, who: int) -> int:
-    """IOPRIO_CLASS_NONE: nobody has set one."""
+    """The most favoured of several tasks; WHO_PROCESS the host has answered."""
+    found = []
+    for c in _io_tasks_meant(task, which, who):
+        answer = lib.host_syscall(_NR_IOPRIO_GET, _IOPRIO_WHO_PROCESS, c.tid, 0, 0, 0, 0)
+        if answer >= 0:  # else it is going
+            found.append(answer if answer >> _IOPRIO_CLASS_SHIFT else _by_niceness(c.tid))
+    if not found:
+        raise ESRCH("nobody")
+    return min(found)
+
+
+@syscall
+def ioprio_set(task: Task, which: int, who: int, ioprio: int) -> int:
+    """Own threads, other tasks and groups of them. IOPRIO_CLASS_RT: EPERM, as without CAP_SYS_NICE."""
+    meant = _io_tasks_meant(task, which, who)
+    _check_io_priority(ioprio)
+    if not meant:
+        raise ESRCH("nobody")
+    for c in meant:
+        if c.cred.uid not in (task.cred.uid, task.cred.euid) and not task.has_cap(CAP_SYS_NICE):
+            raise EPERM("another user's task")
+        check(lib.host_syscall(_NR_IOPRIO_SET, _IOPRIO_WHO_PROCESS, c.tid, ioprio, 0, 0, 0))
+    return 0
+
+
+def _check_io_priority(ioprio: int) -> None:
+    """ioprio_check_cap() in Linux block/ioprio.c; comes before who is meant."""
+    kind, level = ioprio >> _IOPRIO_CLASS_SHIFT & 7, ioprio & 7
+    if kind > _IOPRIO_CLASS_IDLE or (kind == _IOPRIO_CLASS_NONE and level):
+        raise EINVAL("ioprio")
+    if kind == _IOPRIO_CLASS_RT:
+        raise EPERM("real-time I/O is the host's")
+
+
+def _io_tasks_meant(task: Task, which: int, who: int) -> list[CTask]:
     if not _IOPRIO_WHO_PROCESS <= which <= _IOPRIO_WHO_USER:
         raise EINVAL("which")
-    if which == _IOPRIO_WHO_PROCESS and who and find_by_pid(who) is None:
-        raise ESRCH("who")
-    return 0
+    return _tasks_meant(task, which - _IOPRIO_WHO_PROCESS + PRIO_PROCESS, who)
+
+
+def _by_niceness(tid: int) -> int:
+    """What a task without one of its own has: task_nice_ioclass(), task_nice_ioprio()."""
+    with host_errors():
+        is_idle = os.sched_getscheduler(tid) == os.SCHED_IDLE
+        level = (os.getpriority(os.PRIO_PROCESS, tid) + 20) // 5
+    return (_IOPRIO_CLASS_IDLE if is_idle else _IOPRIO_CLASS_BE) << _IOPRIO_CLASS_SHIFT | level

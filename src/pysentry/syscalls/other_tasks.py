@@ -1,15 +1,18 @@
 """What one task may learn of another, or write to it, of the process family: kcmp(2), process_vm_readv(2) and its twin,
-get_robust_list(2) of others."""
+process_madvise(2), process_mrelease(2), get_robust_list(2) of others."""
 
 from __future__ import annotations
 
+import os
 from struct import Struct
 
-from pysentry.abi.errno import EBADF, EFAULT, EINVAL, EOPNOTSUPP, EPERM, ESRCH, check
+from pysentry.abi.errno import EBADF, EFAULT, EINVAL, EOPNOTSUPP, EPERM, ESRCH, LinuxError, check, host_errors
 from pysentry.kernel import host
 from pysentry.kernel.credentials import may_inspect
 from pysentry.kernel.memory import UserMemory
+from pysentry.kernel.pidfd import pidfd_of
 from pysentry.kernel.task import find_by_pid
+from pysentry.kernel.wait import host_call
 from pysentry.platform.native import ffi, lib
 from pysentry.syscalls.registry import syscall
 
@@ -20,7 +23,8 @@ if TYPE_CHECKING:
     from pysentry.platform.cdefs import CDescription, CTask
 
 _KCMP_FILE, _KCMP_VM, _KCMP_FILES, _KCMP_FS, _KCMP_SIGHAND, _KCMP_IO, _KCMP_SYSVSEM, _KCMP_EPOLL_TFD = range(8)
-_NR_KCMP, _NR_GET_ROBUST_LIST = 312, 274
+_NR_MADVISE, _NR_KCMP, _NR_GET_ROBUST_LIST, _NR_PROCESS_MRELEASE = 28, 312, 274, 448
+_PIDFD_SELF, _PIDFD_SELF_GROUP = -10000, -10001  # Linux 6.14: in the place of a pidfd
 _IOV_MAX = 1024
 _CHUNK = 1 << 20
 _ULONG = Struct("=Q")
@@ -129,6 +133,47 @@ def _pieces(source: list[tuple[int, int]], target: list[tuple[int, int]]) -> lis
         source[0], target[0] = (start + length, have - length), (to + length, room - length)
         source, target = (side if side[0][1] else side[1:] for side in (source, target))
     return pieces
+
+
+@syscall
+async def process_madvise(task: Task, pidfd: int, iov: UserAddr, vlen: int, advice: int, flags: int) -> int:
+    """Of one's own memory (Linux 6.13). Another process': EPERM, as without CAP_SYS_NICE."""
+    if flags:
+        raise EINVAL("flags")
+    vectors = task.memory.read_iovecs(iov, vlen)
+    if pidfd not in (_PIDFD_SELF, _PIDFD_SELF_GROUP):
+        group = pidfd_of(task, pidfd).group
+        if group is None:
+            raise ESRCH("it has ended")
+        if group is not task.group:
+            _inspected(task, group.pid)
+            raise EPERM("CAP_SYS_NICE")
+    done = 0
+    for address, length in vectors:
+        try:
+            await host_call(task, _NR_MADVISE, address, length, advice)
+        except LinuxError:
+            if not done:
+                raise
+            break
+        done += length
+    return done
+
+
+@syscall
+def process_mrelease(task: Task, pidfd: int, flags: int) -> int:
+    """Frees the memory of a process that was killed and has not ended yet. EINVAL: it lives on."""
+    if flags:
+        raise EINVAL("flags")
+    found = pidfd_of(task, pidfd)
+    if found.group is None:
+        raise ESRCH("it has ended")
+    with host_errors():
+        host_pidfd = os.pidfd_open(found.tgid)
+    try:
+        return check(lib.host_syscall(_NR_PROCESS_MRELEASE, host_pidfd, 0, 0, 0, 0, 0))
+    finally:
+        os.close(host_pidfd)
 
 
 @syscall

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from struct import Struct
 
 from pysentry.abi.errno import EACCES, EBADF, EINVAL, ENOENT, EROFS, host_errors
 from pysentry.abi.fcntl import (
@@ -40,6 +41,7 @@ from pysentry.abi.stat import (
 from pysentry.platform.native import ffi, lib
 from pysentry.syscalls.registry import syscall
 from pysentry.vfs.filesystem import Statfs, filesystem_of, statfs_flags
+from pysentry.vfs.mounts import mount_table
 from pysentry.vfs.permissions import check_permission
 from pysentry.vfs.walk import resolve
 
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from pysentry.platform.cdefs import CCredentials, CDescription, CSuperblock
 
 _NS = 1_000_000_000
+_USTAT = Struct("=i4xQ6s6s4x")  # free blocks, free inodes, two names that Linux leaves empty
 _STAT_FLAGS = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE
 _SECURE_NO_SETUID_FIXUP = 1 << 2
 _STORED_KINDS = (S_IFREG, S_IFDIR, S_IFLNK)  # a device on a read-only mount can be written
@@ -259,6 +262,18 @@ def fstatfs(task: Task, fd: int, buf: UserAddr) -> int:
         return _write_statfs(task, buf, _anonymous(c), None)
     sb = c.inode.sb if c.dentry == ffi.NULL else c.dentry.sb
     return _write_statfs(task, buf, filesystem_of(sb).statfs(), sb)
+
+
+@syscall
+def ustat(task: Task, dev: int, ubuf: UserAddr) -> int:
+    """The file system with this device number (as a 32-bit dev_t of the kernel's user interface)."""
+    wanted = os.makedev(dev >> 8 & 0xFFF, dev & 0xFF | dev >> 12 & 0xFFF00)  # new_decode_dev()
+    for mount in mount_table(task.fs.root):
+        if mount.sb.dev == wanted:
+            sizes = filesystem_of(mount.sb).statfs()
+            task.memory.write_struct(ubuf, _USTAT, sizes.free & 0xFFFFFFFF, sizes.files_free, b"", b"")
+            return 0
+    raise EINVAL("no such file system")
 
 
 def _anonymous(c: CDescription) -> Statfs:

@@ -1,14 +1,15 @@
-"""The machine as the sandbox sees it: uname(2), sysinfo(2), host and domain name."""
+"""The machine as the sandbox sees it: uname(2), sysinfo(2), host and domain name, syslog(2), ports of no device."""
 
 from __future__ import annotations
 
 from struct import Struct
 
-from pysentry.abi.capability import CAP_SYS_ADMIN, CAP_SYS_BOOT
-from pysentry.abi.errno import EINVAL, EPERM, check
+from pysentry.abi.capability import CAP_SYS_ADMIN, CAP_SYS_BOOT, CAP_SYSLOG
+from pysentry.abi.errno import EFAULT, EINVAL, EPERM, check
 from pysentry.kernel.proc_status import read_host_path
 from pysentry.kernel.task import all_tasks
 from pysentry.kernel.uts import NAME_MAX, uts
+from pysentry.kernel.wait import wait_ready
 from pysentry.platform.native import ffi, lib
 from pysentry.syscalls.registry import syscall
 from pysentry.vfs.filesystems.proc_system import FILE_SYSTEMS
@@ -24,6 +25,10 @@ _PROCS_OFFSET = 80
 _REBOOT_MAGIC1, _REBOOT_MAGIC2 = 0xFEE1DEAD, (672274793, 85072278, 369367448, 537993216)
 _REBOOT_COMMANDS = (0x01234567, 0xA1B2C3D4, 0xCDEF0123, 0x4321FEDC)  # RESTART, RESTART2, HALT, POWER_OFF
 _UINT16 = Struct("=H")
+_LOG_READ, _LOG_READ_ALL, _LOG_READ_CLEAR, _LOG_CONSOLE_LEVEL, _LOG_SIZE = 2, 3, 4, 8, 10
+_LOG_BYTES = 1 << 17
+_USER_END = (1 << 47) - 4096
+_PORTS = 65536
 
 
 @syscall
@@ -89,3 +94,43 @@ def reboot(task: Task, magic1: int, magic2: int, cmd: int, arg: UserAddr) -> int
     if magic1 != _REBOOT_MAGIC1 or magic2 not in _REBOOT_MAGIC2:
         raise EINVAL("magic")
     raise EPERM("nothing restarts") if cmd in _REBOOT_COMMANDS else EINVAL("command")
+
+
+@syscall
+async def syslog(task: Task, type: int, buf: UserAddr, length: int) -> int:
+    """The sandbox's own log, in which nothing is ever written: a read waits for a message, for ever. As with
+    kernel.dmesg_restrict=1, whoever asks anything needs CAP_SYSLOG."""
+    if not task.has_cap(CAP_SYSLOG):
+        raise EPERM("CAP_SYSLOG")
+    if not 0 <= type <= _LOG_SIZE:
+        raise EINVAL("type")
+    if type in (_LOG_READ, _LOG_READ_ALL, _LOG_READ_CLEAR):
+        if not buf or length < 0:
+            raise EINVAL("buffer")
+        if length and buf + length > _USER_END:
+            raise EFAULT("buffer")
+        while type == _LOG_READ and length:
+            await wait_ready(task, ())
+    if type == _LOG_CONSOLE_LEVEL and not 1 <= length <= 8:
+        raise EINVAL("level")
+    return _LOG_BYTES if type == _LOG_SIZE else 0
+
+
+@syscall
+def iopl(task: Task, level: int) -> int:
+    """Level 0 is what every task has."""
+    if not 0 <= level <= 3:
+        raise EINVAL("level")
+    if level:
+        raise EPERM("ports are the host's")
+    return 0
+
+
+@syscall
+def ioperm(task: Task, start: int, num: int, turn_on: int) -> int:
+    """No port is open, so none is closed."""
+    if not start < start + num <= _PORTS:
+        raise EINVAL("ports")
+    if turn_on:
+        raise EPERM("ports are the host's")
+    return 0
