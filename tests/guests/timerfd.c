@@ -94,3 +94,20 @@ TEST(poll_waits_for_the_timer)
     CHECK_EQ(poll(&item, 1, 0), 0);
     CHECK_EQ(poll(&item, 1, -1), 1);
 }
+
+TEST(alarm_clocks)
+{
+    int fd = timerfd_create(CLOCK_BOOTTIME_ALARM, 0);
+    if (fd < 0) {
+        CHECK_EQ(errno, EPERM); /* without CAP_WAKE_ALARM */
+        CHECK_ERRNO(timerfd_create(CLOCK_REALTIME_ALARM, 0), EPERM);
+        return;
+    }
+    struct itimerspec soon = {{0, 0}, {0, 1000000}};
+    uint64_t times = 0;
+    CHECK_OK(timerfd_settime(fd, 0, &soon, NULL));
+    CHECK_EQ(read(fd, &times, sizeof times), 8);
+    CHECK_EQ(times, 1);
+    CHECK_OK(timerfd_create(CLOCK_REALTIME_ALARM, TFD_NONBLOCK));
+    CHECK_ERRNO(timerfd_create(10, 0), EINVAL);
+}

@@ -1326,6 +1326,7 @@ TRAPPED: dict[int, str] = {
     233: 'python',
     234: 'control',
     235: 'python',
+    237: 'python',
     240: 'python',
     241: 'python',
     242: 'python',

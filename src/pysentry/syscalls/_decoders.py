@@ -376,6 +376,10 @@ def _d_u64_u64_u64_u64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int)
     return (a0, a1, a2, a3, a4)
 
 
+def _d_u64_u64_u64_u64_u64_u32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return (a0, a1, a2, a3, a4, a5 & 0xffffffff)
+
+
 DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] = {
     0: _d_i32_u64_u64,  # read(fd, buf, count)
     1: _d_i32_u64_u64,  # write(fd, buf, count)
@@ -539,6 +543,7 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     233: _d_i32_i32_i32_u64,  # epoll_ctl(epfd, op, fd, event)
     234: _d_i32_i32_i32,  # tgkill(tgid, tid, sig)
     235: _d_u64_u64,  # utimes(path, times)
+    237: _d_u64_u64_u64_u64_u64_u32,  # mbind(addr, length, mode, nodemask, maxnode, flags)
     240: _d_u64_u32_u16_u64,  # mq_open(name, oflag, mode, attr)
     241: _d_u64,  # mq_unlink(name)
     242: _d_i32_u64_u64_u32_u64,  # mq_timedsend(mqdes, msg_ptr, msg_len, msg_prio, abs_timeout)

@@ -1,4 +1,4 @@
-"""Limits and priorities: getrlimit(2), prlimit(2); of getpriority, setpriority and ioprio_set what is not the host's."""
+"""Limits and priorities: getrlimit(2), prlimit(2); of getpriority, setpriority and ioprio_set what the host leaves."""
 
 from __future__ import annotations
 

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from pysentry.kernel.task import Task
 
 _NR_MIGRATE_PAGES, _NR_MOVE_PAGES = 256, 279
-_MPOL_MF_MOVE, _MPOL_MF_MOVE_ALL = 2, 4
+_MPOL_MF_MOVE, _MPOL_MF_MOVE_ALL, _MPOL_MF_VALID = 2, 4, 7
+
+
+@syscall
+def mbind(task: Task, addr: UserAddr, length: int, mode: int, nodemask: UserAddr, maxnode: int, flags: int) -> int:
+    """With MPOL_MF_MOVE_ALL only; the host has answered the others."""
+    raise EINVAL("flags") if flags & ~_MPOL_MF_VALID else EPERM("CAP_SYS_NICE")
 
 
 @syscall

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pysentry.abi.capability import CAP_WAKE_ALARM
 from pysentry.abi.errno import EINVAL, EPERM
 from pysentry.kernel import host
 from pysentry.kernel.description import new_description
@@ -17,17 +18,17 @@ if TYPE_CHECKING:
 
 _TFD_NONBLOCK, _TFD_CLOEXEC = os.O_NONBLOCK, os.O_CLOEXEC
 _CLOCKS = (0, 1, 7)  # REALTIME, MONOTONIC, BOOTTIME
-_ALARM_CLOCKS = (8, 9)
+_ALARM_CLOCKS = {8: 0, 9: 7}  # as on a machine without a real-time clock: they wake nobody who is suspended
 _ITIMERSPEC_SIZE = 32
 
 
 @syscall
 def timerfd_create(task: Task, clockid: int, flags: int) -> int:
-    if flags & ~(_TFD_NONBLOCK | _TFD_CLOEXEC) or clockid not in _CLOCKS + _ALARM_CLOCKS:
+    if flags & ~(_TFD_NONBLOCK | _TFD_CLOEXEC) or clockid not in (*_CLOCKS, *_ALARM_CLOCKS):
         raise EINVAL("flags or clock")
-    if clockid in _ALARM_CLOCKS:
+    if clockid in _ALARM_CLOCKS and not task.has_cap(CAP_WAKE_ALARM):
         raise EPERM("CAP_WAKE_ALARM")
-    host_fd = host.timerfd_create(clockid, _TFD_NONBLOCK | _TFD_CLOEXEC)
+    host_fd = host.timerfd_create(_ALARM_CLOCKS.get(clockid, clockid), _TFD_NONBLOCK | _TFD_CLOEXEC)
     made = new_description(lib.DESC_TIMERFD, host_fd, os.O_RDWR | flags & _TFD_NONBLOCK)
     return task.fd_table.alloc(made.c, cloexec=bool(flags & _TFD_CLOEXEC))
 
