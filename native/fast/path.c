@@ -9,7 +9,7 @@ int walk_at(struct task *t, int dirfd, const char *path, uint32_t flags, struct 
 {
     struct dentry *base;
     dcache_trim();
-    out->parent = NULL;
+    out->dentry = out->parent = NULL;
     if (!*path)
         return -ENOENT; /* getname() refuses it before dirfd is looked at */
     int error = vfs_base(t, dirfd, path, &base);

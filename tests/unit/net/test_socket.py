@@ -89,7 +89,7 @@ def test_timeouts_end_with_eagain_and_are_never_restarted(kernel: Kernel) -> Non
 
 @pytest.mark.parametrize(
     ("family", "kind", "error"),
-    [(16, RAW, errno.EAFNOSUPPORT), (17, RAW, errno.EAFNOSUPPORT), (-1, STREAM, errno.EAFNOSUPPORT),
+    [(38, RAW, errno.EAFNOSUPPORT), (17, RAW, errno.EAFNOSUPPORT), (-1, STREAM, errno.EAFNOSUPPORT),
      (AF_INET, RAW, errno.EPERM), (AF_INET, STREAM | 0x100, errno.EINVAL), (1, 9, errno.ESOCKTNOSUPPORT)],
 )  # fmt: skip
 def test_sockets_that_are_not_to_be_had(kernel: Kernel, family: int, kind: int, error: int) -> None:
