@@ -99,7 +99,8 @@ static void kernel_interfaces(char **arguments)
     MUST_FAIL(syscall(SYS_reboot, 0xfee1dead, 672274793, 0, NULL));
     MUST_FAIL(syscall(SYS_swapon, "/etc/passwd", 0));
     MUST_FAIL(syscall(SYS_acct, "/etc/passwd"));
-    MUST_FAIL(syscall(SYS_syslog, 3, buffer, sizeof buffer));
+    if (syscall(SYS_syslog, 3, buffer, sizeof buffer) > 0) /* the sandbox has a log of its own, which is empty */
+        escaped("the host's log can be read");
     MUST_FAIL(syscall(SYS_clock_settime, CLOCK_REALTIME, buffer));
     MUST_FAIL(syscall(SYS_fanotify_init, 0, 0));
     MUST_FAIL(syscall(SYS_quotactl, 0, NULL, 0, NULL));
