@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.harness import leftovers
 from tests.harness.runner import Result
 
 INIT = Path(__file__).with_name("engine_init.py")
@@ -46,6 +47,7 @@ class EngineHost:
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
+        leftovers.LASTING.add(self.process.pid)
         assert self.process.stdout is not None
         if not select.select([self.process.stdout], [], [], TIMEOUT_S)[0]:
             self.close()
@@ -78,7 +80,9 @@ class EngineHost:
     ) -> subprocess.Popen[bytes]:
         """Starts a program on the machine. `arguments` go to Popen."""
         arguments.setdefault("start_new_session", True)
-        return subprocess.Popen(self.argv(argv), env=self.environment(env), cwd="/", **arguments)
+        process = subprocess.Popen(self.argv(argv), env=self.environment(env), cwd="/", **arguments)
+        leftovers.LASTING.add(process.pid)
+        return process
 
     def run(
         self,

@@ -14,6 +14,8 @@ from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
 GRACE_S = 5.0
+LASTING: set[int] = set()
+"""Pids of children that outlive a test on purpose: the engines' machine and what runs on it. Their owner ends them."""
 WATCHED_DIRECTORIES = ("/tmp", "/dev/shm", "/run", "/var/tmp")
 
 
@@ -60,7 +62,7 @@ def end_orphans(known: Collection[int], grace_s: float = GRACE_S) -> list[str]:
     """
     deadline = time.monotonic() + grace_s
     while True:
-        alive = {pid: state for pid, state in children().items() if pid not in known}
+        alive = {pid: state for pid, state in children().items() if pid not in known and pid not in LASTING}
         for pid in [pid for pid, state in alive.items() if state == "Z"]:
             os.waitpid(pid, os.WNOHANG)
             del alive[pid]
@@ -74,7 +76,7 @@ def end_orphans(known: Collection[int], grace_s: float = GRACE_S) -> list[str]:
         os.kill(pid, 9)
         os.waitpid(pid, 0)
     # Killing may orphan more of them: those are ours as well.
-    return left + (end_orphans(known, 1.0) if children().keys() - set(known) else [])
+    return left + (end_orphans(known, 1.0) if children().keys() - set(known) - LASTING else [])
 
 
 def _names_of_ours() -> Iterator[str]:
