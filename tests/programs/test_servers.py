@@ -1,4 +1,4 @@
-"""Servers under load, killed and started again: redis, PostgreSQL, nginx, Python's own, tmux."""
+"""Servers under load, killed and started again: redis, PostgreSQL, nginx, Python's own, sshd, tmux."""
 
 import pytest
 
@@ -69,6 +69,14 @@ ended 143
 curl 7
 """
 
+SSH = """there 42
+ssh 5
+/dev/pts/N
+2052179976 588895
+another key 255
+ended 0
+"""
+
 TMUX = """2
 0 60x12
 1 60x12
@@ -115,3 +123,11 @@ def test_tmux(runner: Runner) -> None:
     need("tmux", "tmux")
     result = runner.run(["bash", SCRIPTS / "tmux.sh"], timeout_s=120)
     assert result.stdout == TMUX, result
+
+
+@pytest.mark.configs("seccomp", "ptrace")  # natively it would need a directory of the host's
+def test_sshd(runner: Runner) -> None:
+    need("sshd", "openssh-server")
+    need("ssh", "openssh-client")
+    result = runner.run(["bash", SCRIPTS / "ssh.sh"], timeout_s=120)
+    assert result.stdout == SSH, result
