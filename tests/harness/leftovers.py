@@ -35,11 +35,11 @@ def _stat_fields(pid: int) -> list[str] | None:
 
 
 def children() -> dict[int, str]:
-    """Our direct children by pid, with their state letter."""
+    """Our direct children by pid, with their state letter; without LASTING ones."""
     own = str(os.getpid())
     found = {}
     for entry in os.listdir("/proc"):
-        if entry.isdigit():
+        if entry.isdigit() and int(entry) not in LASTING:
             fields = _stat_fields(int(entry))
             if fields is not None and fields[1] == own:
                 found[int(entry)] = fields[0]
@@ -62,7 +62,7 @@ def end_orphans(known: Collection[int], grace_s: float = GRACE_S) -> list[str]:
     """
     deadline = time.monotonic() + grace_s
     while True:
-        alive = {pid: state for pid, state in children().items() if pid not in known and pid not in LASTING}
+        alive = {pid: state for pid, state in children().items() if pid not in known}
         for pid in [pid for pid, state in alive.items() if state == "Z"]:
             os.waitpid(pid, os.WNOHANG)
             del alive[pid]
@@ -76,7 +76,7 @@ def end_orphans(known: Collection[int], grace_s: float = GRACE_S) -> list[str]:
         os.kill(pid, 9)
         os.waitpid(pid, 0)
     # Killing may orphan more of them: those are ours as well.
-    return left + (end_orphans(known, 1.0) if children().keys() - set(known) - LASTING else [])
+    return left + (end_orphans(known, 1.0) if children().keys() - set(known) else [])
 
 
 def _names_of_ours() -> Iterator[str]:
