@@ -66,6 +66,15 @@ def send_pidfd(path: str, pid: int) -> None:
         os.close(pidfd)
 
 
+def own_size() -> tuple[int, int] | None:
+    """Rows and columns of our own terminal: a program in the foreground starts with them. None: we have none."""
+    try:
+        columns, rows = os.get_terminal_size(0)
+    except OSError:
+        return None
+    return rows, columns
+
+
 class Relay:
     """Between our own terminal (0 and 1) and the master of a program in the foreground.
 

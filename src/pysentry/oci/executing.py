@@ -75,6 +75,8 @@ def execute(store: Store, identity: str, asked: Execution, settings: Settings, l
         _check_status(ending.status_of(directory, record), asked)
         process = _describe(directory, record, asked, settings, log)
         console.check(process.terminal, asked.console_socket, asked.is_detached)
+        if process.terminal and process.console_size is None and not asked.is_detached:
+            process.console_size = console.own_size()
         descriptors = [] if process.terminal else [0, 1, 2]
         descriptors += range(3, 3 + asked.preserve_fds)
         connection, master = _request(directory, process, descriptors)
