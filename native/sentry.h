@@ -166,6 +166,7 @@ struct credentials {
     uint64_t cap_permitted, cap_effective, cap_inheritable, cap_bounding, cap_ambient;
     uint32_t securebits, no_new_privs;
     uint32_t ngroups;
+    uint32_t session_keyring; /* serial number, kernel/keys.py; 0: none */
     uint32_t groups[64];
 };
 

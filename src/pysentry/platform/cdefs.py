@@ -112,6 +112,7 @@ class CCredentials(Protocol):
     cap_bounding: int
     cap_ambient: int
     securebits: int
+    session_keyring: int
     no_new_privs: int
     ngroups: int
     groups: Any

@@ -356,12 +356,20 @@ def _d_u64_u64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tupl
     return (a0, a1, a2)
 
 
+def _d_u64_u64_u64_i32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return (a0, a1, a2, (a3 & 0xffffffff ^ 0x80000000) - 0x80000000)
+
+
 def _d_u64_u64_u64_u32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
     return (a0, a1, a2, a3 & 0xffffffff)
 
 
 def _d_u64_u64_u64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
     return (a0, a1, a2, a3)
+
+
+def _d_u64_u64_u64_u64_i32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return (a0, a1, a2, a3, (a4 & 0xffffffff ^ 0x80000000) - 0x80000000)
 
 
 def _d_u64_u64_u64_u64_i32_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
@@ -551,6 +559,9 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     244: _d_i32_u64,  # mq_notify(mqdes, notification)
     245: _d_i32_u64_u64,  # mq_getsetattr(mqdes, newattr, oldattr)
     247: _d_i32_i32_u64_u32_u64,  # waitid(which, pid, infop, options, rusage)
+    248: _d_u64_u64_u64_u64_i32,  # add_key(type, description, payload, plen, ringid)
+    249: _d_u64_u64_u64_i32,  # request_key(type, description, callout_info, destringid)
+    250: _d_i32_u64_u64_u64_u64,  # keyctl(option, arg2, arg3, arg4, arg5)
     251: _d_i32_i32_i32,  # ioprio_set(which, who, ioprio)
     252: _d_i32_i32,  # ioprio_get(which, who)
     253: _d,  # inotify_init()
