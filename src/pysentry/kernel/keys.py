@@ -334,7 +334,9 @@ def _search(
                 refused.append(error)
     if depth < _MOST_NESTED:
         for key in ring.ring():
-            if key.members is not None and key not in seen and not key.is_revoked and may(task, key, SEARCH, is_possessed):
+            if key.members is None or key in seen or key.is_revoked:
+                continue
+            if may(task, key, SEARCH, is_possessed):
                 found = _search(task, key, matches, is_possessed, checks, depth + 1, refused, seen)
                 if found is not None:
                     return found

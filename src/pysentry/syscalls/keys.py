@@ -125,7 +125,7 @@ def keyctl(task: Task, option: int, arg2: int, arg3: int, arg4: int, arg5: int) 
     return handler(task, arg2, arg3, arg4, arg5)
 
 
-# ---- keyctl's options ---------------------------------------------------------------------------------------------------
+# ---- keyctl's options ----------------------------------------------------------------------------------------------
 
 
 def _get_ring(task: Task, number: int, makes: int, _4: int, _5: int) -> int:
