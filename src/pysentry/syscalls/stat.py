@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from pysentry.platform.cdefs import CCredentials, CDescription, CSuperblock
 
 _NS = 1_000_000_000
-_USTAT = Struct("=i4xQ6s6s4x")  # free blocks, free inodes, two names that Linux leaves empty
+_USTAT = Struct("=I4xQ6s6s4x")  # free blocks, free inodes, two names that Linux leaves empty
 _STAT_FLAGS = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE
 _SECURE_NO_SETUID_FIXUP = 1 << 2
 _STORED_KINDS = (S_IFREG, S_IFDIR, S_IFLNK)  # a device on a read-only mount can be written
