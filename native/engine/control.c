@@ -314,5 +314,6 @@ void control_reap(void)
             control_stop(t ? t : task_new(tid), status);
         else if (t)
             task_exited(t, status);
+        park_run_ready(); /* whose wait this stop ended goes on before the next one's call */
     }
 }

@@ -62,6 +62,14 @@ class Comparison:
         return result
 
 
+def script(runner: Runner, name: str) -> Path:
+    """A script of tests/programs, where the runner's programs see it (the checkout may lie below /tmp)."""
+    copied = runner.work / name
+    shutil.copyfile(SCRIPTS / name, copied)
+    _own(copied, runner)
+    return copied
+
+
 def _own(path: Path, runner: Runner) -> None:
     if not path.is_symlink():
         give_away(path, runner.configuration)

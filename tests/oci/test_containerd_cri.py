@@ -14,7 +14,8 @@ TICKS = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done"
 
 
 def test_output_status_and_log(cri: Cri) -> None:
-    container = cri.pod().run("sh", "-c", "echo out; echo err >&2; exit 7")
+    # It lives until its start has been noted: that is done by another process than the one that notes its end.
+    container = cri.pod().run("sh", "-c", "echo out; echo err >&2; sleep 1; exit 7")
     assert container.wait() == 7
     wait_until(lambda: len(container.lines()) == 2, "both lines are in the log")
     assert (container.lines("stdout"), container.lines("stderr")) == (["out"], ["err"])

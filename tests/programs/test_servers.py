@@ -3,7 +3,7 @@
 import pytest
 
 from tests.harness.configuration import is_root
-from tests.harness.programs import SCRIPTS, need
+from tests.harness.programs import need, script
 from tests.harness.runner import Runner
 
 pytestmark = pytest.mark.configs("native", "seccomp")
@@ -88,14 +88,14 @@ ended 0
 def test_redis_and_its_append_only_file(runner: Runner) -> None:
     need("redis-server", "redis-server")
     need("redis-benchmark", "redis-tools")
-    result = runner.run(["bash", SCRIPTS / "redis.sh"], timeout_s=180)
+    result = runner.run(["bash", script(runner, "redis.sh")], timeout_s=180)
     assert result.stdout == REDIS, result
 
 
 def test_nginx_with_two_workers(runner: Runner) -> None:
     for program, package in (("nginx", "nginx-light"), ("ab", "apache2-utils"), ("wrk", "wrk"), ("curl", "curl")):
         need(program, package)
-    result = runner.run(["bash", SCRIPTS / "nginx.sh"], timeout_s=180)
+    result = runner.run(["bash", script(runner, "nginx.sh")], timeout_s=180)
     assert result.stdout == NGINX, result
 
 
@@ -104,7 +104,7 @@ def test_postgres_recovers_from_a_killed_backend(runner: Runner) -> None:
         pytest.skip("the server refuses users without a name, and only root can become one that has one")
     need("pg_ctl", "postgresql")
     runner.work.chmod(0o777)
-    command = ["bash", str(SCRIPTS / "postgres.sh")]
+    command = ["bash", str(script(runner, "postgres.sh"))]
     if runner.is_native:
         result = runner.run(["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", *command], timeout_s=240)
     else:
@@ -115,13 +115,13 @@ def test_postgres_recovers_from_a_killed_backend(runner: Runner) -> None:
 @pytest.mark.configs("native", "seccomp", "ptrace", "user")
 def test_python_web_server(runner: Runner) -> None:
     need("curl", "curl")
-    assert runner.run(["bash", SCRIPTS / "http.sh"], timeout_s=120).stdout == HTTP
+    assert runner.run(["bash", script(runner, "http.sh")], timeout_s=120).stdout == HTTP
 
 
 @pytest.mark.configs("native", "seccomp", "ptrace", "user")
 def test_tmux(runner: Runner) -> None:
     need("tmux", "tmux")
-    result = runner.run(["bash", SCRIPTS / "tmux.sh"], timeout_s=120)
+    result = runner.run(["bash", script(runner, "tmux.sh")], timeout_s=120)
     assert result.stdout == TMUX, result
 
 
@@ -129,5 +129,5 @@ def test_tmux(runner: Runner) -> None:
 def test_sshd(runner: Runner) -> None:
     need("sshd", "openssh-server")
     need("ssh", "openssh-client")
-    result = runner.run(["bash", SCRIPTS / "ssh.sh"], timeout_s=120)
+    result = runner.run(["bash", script(runner, "ssh.sh")], timeout_s=120)
     assert result.stdout == SSH, result

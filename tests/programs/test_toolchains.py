@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.programs import SCRIPTS, made_once, need
+from tests.harness.programs import SCRIPTS, made_once, need, script
 from tests.harness.runner import Runner
 
 pytestmark = pytest.mark.configs("native", "seccomp")
@@ -57,19 +57,19 @@ echoed 122500
 
 def test_java(runner: Runner) -> None:
     need("javac", "openjdk-17-jdk-headless")
-    result = runner.run(["bash", SCRIPTS / "java.sh"], timeout_s=240)
+    result = runner.run(["bash", script(runner, "java.sh")], timeout_s=240)
     assert result.stdout == JAVA, result
 
 
 def test_npm(runner: Runner) -> None:
     need("npm", "npm")
-    result = runner.run(["bash", SCRIPTS / "npm.sh"], timeout_s=240)
+    result = runner.run(["bash", script(runner, "npm.sh")], timeout_s=240)
     assert result.stdout == NPM, result
 
 
 def test_cargo(runner: Runner) -> None:
     need("cargo", "cargo")
-    result = runner.run(["bash", SCRIPTS / "cargo.sh"], timeout_s=240)
+    result = runner.run(["bash", script(runner, "cargo.sh")], timeout_s=240)
     assert result.stdout == CARGO, result
 
 
@@ -90,14 +90,14 @@ def test_go_interfaces_and_goroutines(runner: Runner) -> None:
 def test_make_with_two_jobs(runner: Runner) -> None:
     need("gcc", "gcc")
     need("make", "make")
-    result = runner.run(["bash", SCRIPTS / "make_jobs.sh"], timeout_s=120)
+    result = runner.run(["bash", script(runner, "make_jobs.sh")], timeout_s=120)
     assert result.stdout == MAKE_JOBS, result
 
 
 @pytest.mark.configs("native", "seccomp", "ptrace", "user")
 def test_git_clone_of_a_file_url(runner: Runner) -> None:
     need("git", "git")
-    result = runner.run(["bash", SCRIPTS / "git_clone.sh"], timeout_s=120)
+    result = runner.run(["bash", script(runner, "git_clone.sh")], timeout_s=120)
     assert result.stdout == GIT_CLONE, result
 
 
