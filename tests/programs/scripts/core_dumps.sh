@@ -21,4 +21,4 @@ pid = os.posix_spawn('./abort', ['abort', 'a'], os.environ)
 status = os.waitpid(pid, 0)[1]
 print(os.WTERMSIG(status), os.WCOREDUMP(status))
 P
-find . -name 'core*' | wc -l
+find . -name core -o -name 'core.*' | wc -l
