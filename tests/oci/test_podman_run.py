@@ -244,6 +244,8 @@ def test_signals_are_handed_on(podman: Podman) -> None:
     process = podman.start("run", "--rm", "--network=none", BUSYBOX, "sh", "-c", script, stdout=-1, stderr=-1)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
+    # Before it has noted that the container runs, podman gives up handing signals on.
+    wait_until(lambda: podman("ps", "--quiet").stdout.strip(), "podman knows that it runs")
     os.kill(_grandchild(process.pid), signal.SIGUSR1)
     output, errors = process.communicate(timeout=30)
     assert (output, process.returncode) == (b"got it\n", 3), errors

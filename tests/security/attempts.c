@@ -87,9 +87,6 @@ static void kernel_interfaces(char **arguments)
     MUST_FAIL(syscall(SYS_bpf, 0, buffer, 48));
     MUST_FAIL(syscall(SYS_perf_event_open, buffer, 0, -1, -1, 0));
     MUST_FAIL(syscall(SYS_userfaultfd, 0));
-    MUST_FAIL(syscall(SYS_keyctl, 0, -3, 1, 0, 0));
-    MUST_FAIL(syscall(SYS_add_key, "user", "k", "v", 1, -3));
-    MUST_FAIL(syscall(SYS_request_key, "user", "k", NULL, -3));
     MUST_FAIL(syscall(SYS_init_module, buffer, 8, ""));
     MUST_FAIL(syscall(SYS_finit_module, 0, "", 0));
     MUST_FAIL(syscall(SYS_kexec_load, 0, 0, NULL, 0));
@@ -211,6 +208,18 @@ static void own_namespace_links(char **arguments)
 }
 
 /* a filter of the program's own must not widen ours */
+/* arguments: description and number of a key that the host has in its user's keyring. The sandbox has keyrings of its own. */
+static void host_keys(char **arguments)
+{
+    enum { SEARCH = 10, READ = 11, DESCRIBE = 6, USER_KEYRING = -4 };
+    char buffer[64];
+    long number = atol(arguments[1]);
+    MUST_FAIL(syscall(SYS_request_key, "user", arguments[0], NULL, 0));
+    MUST_FAIL(syscall(SYS_keyctl, SEARCH, USER_KEYRING, "user", arguments[0], 0));
+    MUST_FAIL(syscall(SYS_keyctl, READ, number, buffer, sizeof buffer));
+    MUST_FAIL(syscall(SYS_keyctl, DESCRIBE, number, buffer, sizeof buffer));
+}
+
 static void own_seccomp_filter(char **arguments)
 {
     struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
@@ -481,7 +490,7 @@ static const struct {
 #define ATTEMPT(name) {#name, name}
     ATTEMPT(i386_entry), ATTEMPT(x32_entry), ATTEMPT(unknown_numbers), ATTEMPT(kernel_interfaces), ATTEMPT(untraced_child),
     ATTEMPT(new_namespaces), ATTEMPT(host_pids), ATTEMPT(signal_everybody), ATTEMPT(proc_of_others), ATTEMPT(own_namespace_links),
-    ATTEMPT(own_seccomp_filter), ATTEMPT(privileges), ATTEMPT(dot_dot), ATTEMPT(chroot_escape), ATTEMPT(bind_symlink),
+    ATTEMPT(own_seccomp_filter), ATTEMPT(host_keys), ATTEMPT(privileges), ATTEMPT(dot_dot), ATTEMPT(chroot_escape), ATTEMPT(bind_symlink),
     ATTEMPT(read_only_bind), ATTEMPT(stray_descriptors), ATTEMPT(changing_path), ATTEMPT(bad_pointers), ATTEMPT(abstract_socket),
     ATTEMPT(path_socket), ATTEMPT(host_loopback), ATTEMPT(terminal_injection),
 };

@@ -6,6 +6,7 @@ connection that must not come, processes must still be alive.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import socket
@@ -225,3 +226,19 @@ def test_unprivileged_arguments_are_what_they_say() -> None:
     """The `user` configuration is one: a test of the tests."""
     done = subprocess.run(["id", "-u"], capture_output=True, text=True, check=True, **as_unprivileged())  # type: ignore[call-overload]
     assert done.stdout.strip() != "0"
+
+
+ADD_KEY, KEYCTL, INVALIDATE, USER_KEYRING = 248, 250, 21, -4
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the keyring is the host's root's")
+def test_host_keys(runner: Runner, attempts: Path) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    name = f"pysentry-test-{os.getpid()}"
+    number = libc.syscall(ADD_KEY, b"user", name.encode(), b"secret", ctypes.c_size_t(6), USER_KEYRING)
+    if number < 0:
+        pytest.skip(f"the host gives no key: {os.strerror(ctypes.get_errno())}")
+    try:
+        must_hold(runner.run([attempts, "host_keys", name, str(number)]))
+    finally:
+        libc.syscall(KEYCTL, INVALIDATE, number)
