@@ -207,7 +207,6 @@ static void own_namespace_links(char **arguments)
     held("setns");
 }
 
-/* a filter of the program's own must not widen ours */
 /* arguments: description and number of a key that the host has in its user's keyring. The sandbox has keyrings of its own. */
 static void host_keys(char **arguments)
 {
@@ -220,6 +219,7 @@ static void host_keys(char **arguments)
     MUST_FAIL(syscall(SYS_keyctl, DESCRIBE, number, buffer, sizeof buffer));
 }
 
+/* a filter of the program's own must not widen ours */
 static void own_seccomp_filter(char **arguments)
 {
     struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
