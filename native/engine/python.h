@@ -11,7 +11,7 @@ struct task *engine_spawn(char *path, char **argv, char **envp, int stub_fd, int
 const char *engine_failed_step(void);
 int  engine_stub_fd(void);                                 /* sealed memfd with the exec stub */
 int  engine_spawn_seed(int stub_fd, uint64_t max_tasks, int is_ptrace); /* instead of engine_spawn: programs are born of it; its host pid */
-void engine_bear(void);                                    /* one more birth is wanted: sentry_birth(BIRTH_FORKED) will come */
+int  engine_bear(void);                                    /* one more birth is wanted: sentry_birth(BIRTH_FORKED) will come. -ESRCH: the seed is gone */
 void engine_birth_go_on(struct task *t);                   /* one that answered SENTRY_PARKED */
 #define BIRTH_FORKED 0 /* give it identity, descriptors, places */
 #define BIRTH_BORN   1 /* write struct birth into its list (trap.args[0]) */

@@ -6,6 +6,7 @@
  * when the sentry answers it, and waits again. It is in no list of tasks: nobody in the sandbox can see or name it.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/ptrace.h>
@@ -19,17 +20,20 @@ static bool is_waiting; /* the seed, in its trap */
 
 static void fork_if_wanted(void)
 {
-    if (!wanted || !is_waiting)
+    if (!wanted || !is_waiting || !engine.seed)
         return;
     wanted--;
     is_waiting = false;
     platform->answer(engine.seed, 0);
 }
 
-void engine_bear(void)
+int engine_bear(void)
 {
+    if (!engine.seed)
+        return -ESRCH;
     wanted++;
     fork_if_wanted();
+    return 0;
 }
 
 void seed_first_exec(struct task *t, struct user_regs_struct *regs)

@@ -199,6 +199,16 @@ def test_when_create_gives_up_the_sentry_ends(start: Start) -> None:
     assert sentry.wait() == 125
 
 
+@pytest.mark.skipif(not is_root(), reason="the seed runs as another user")
+def test_without_its_seed_a_container_goes_on_but_starts_nothing_more(start: Start) -> None:
+    sentry = start()
+    assert sentry.output("true") == ("", 0)
+    first = sentry.ask("pids")["pids"][0]
+    os.kill(int(Path(f"/proc/{first}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+    sentry.wait_for_refusal()
+    assert sentry.ask("pids")["pids"] == [first]
+
+
 # ---- terminals ------------------------------------------------------------------------------------------------------
 
 

@@ -136,6 +136,17 @@ class Sentry:
         connection.close()
         return text, int(ended["exited"])
 
+    def wait_for_refusal(self) -> None:
+        """Until an exec is refused (the seed's death takes a moment to be noticed)."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            connection, answer, (reader,) = self.run("true")
+            os.close(reader)
+            connection.close()
+            if "error" in answer:
+                return
+            assert time.monotonic() < deadline, "programs are still born"
+
     def wait(self) -> int:
         """The sentry's own end, as subprocess tells it."""
         return self.process.wait(TIMEOUT_S)

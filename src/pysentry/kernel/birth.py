@@ -84,7 +84,10 @@ _born: dict[int, Birth] = {}  # by the thread group's id, until its end
 def bear(birth: Birth) -> None:
     """Starts it. What becomes of it is told by its callbacks."""
     _expected.append(birth)
-    lib.engine_bear()
+    if lib.engine_bear() < 0:
+        _expected.remove(birth)
+        if birth.on_failed is not None:
+            birth.on_failed(EPERM, True)
 
 
 def moment(c: CTask, number: int) -> int:
