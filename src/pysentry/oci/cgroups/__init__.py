@@ -1,7 +1,7 @@
 """cgroups of containers: limits, accounting, freezing, and the end of everything that is in them.
 
 Owns what the host's cgroup file systems say and are told. Does not own what a container is (oci/lifecycle.py), nor the
-view of it inside the sandbox (vfs). Verbs like `state` only reopen a cgroup,
+view of it inside the sandbox (vfs), for which view.py gives the directories. Verbs like `state` only reopen a cgroup,
 so the rest is imported by what needs it.
 """
 
