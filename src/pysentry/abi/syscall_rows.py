@@ -163,7 +163,7 @@ ROWS: tuple[tuple[int, str, str, str, str, str], ...] = (
     (154, 'modify_ldt', 'denied', 'error ENOSYS', 'none', 'As a kernel without CONFIG_MODIFY_LDT_SYSCALL.'),
     (155, 'pivot_root', 'mount', 'python', 'full', ''),
     (156, '_sysctl', 'denied', 'error ENOSYS', 'full', 'Removed in Linux 5.5: Linux answers ENOSYS too.'),
-    (157, 'prctl', 'process', 'python', 'partial', 'By option; PR_SET_DUMPABLE (not inherited by fork) and the capability options act on virtual state. PR_SET_MM, PR_MCE_KILL, PR_SET_IO_FLUSHER and PR_SCHED_CORE answer EPERM, as without privilege; PR_SET_VMA, PR_SET_MDWE, PR_SET_PTRACER, PR_SET_SECCOMP in strict mode and unknown options EINVAL.'),
+    (157, 'prctl', 'process', 'python', 'partial', 'By option; PR_SET_DUMPABLE (not inherited by fork) and the capability options act on virtual state. PR_SET_MM, PR_MCE_KILL, PR_SET_IO_FLUSHER and PR_SCHED_CORE answer EPERM, as without privilege; PR_SET_SECCOMP in strict mode and unknown options EINVAL.'),
     (158, 'arch_prctl', 'process', 'host, else EINVAL', 'partial', 'Segment bases only; CPUID faulting, shadow stacks and AMX permission answer EINVAL, as on a processor without them.'),
     (159, 'adjtimex', 'time', 'python', 'partial', 'Tells the state of a clock that nobody synchronises; changes answer EPERM, also with a virtual CAP_SYS_TIME.'),
     (160, 'setrlimit', 'limits', 'python', 'partial', 'As prlimit64.'),

@@ -12,6 +12,7 @@ from pysentry.abi.errno import EACCES, EFAULT, EINVAL, EPERM
 from pysentry.kernel import credentials
 from pysentry.kernel import exec as kernel_exec
 from pysentry.kernel.proc_status import filter_count
+from pysentry.kernel.task import find_by_pid
 from pysentry.syscalls.registry import CONTINUE, syscall
 
 TYPE_CHECKING = False
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
     Args = tuple[int, int, int, int]
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_PTRACER_ANY = (1 << 64) - 1
 _COMM_BYTES = 16
 _SOCK_FPROG_BYTES = 16
 _SECCOMP_MODE_FILTER = 2
 _AMBIENT_IS_SET, _AMBIENT_RAISE, _AMBIENT_LOWER, _AMBIENT_CLEAR_ALL = 1, 2, 3, 4
 
-# Run by the host: own parent-death signal, subreaper, timer slack, TSC access, THP, speculation controls, tid address.
-_NATIVE = frozenset((1, 2, 25, 26, 29, 30, 36, 37, 40, 41, 42, 52, 53))
+# Run by the host: own parent-death signal, subreaper, timer slack, TSC access, THP, speculation controls, tid address,
+# memory that is never written and executed, names of its own mappings.
+_NATIVE = frozenset((1, 2, 25, 26, 29, 30, 36, 37, 40, 41, 42, 52, 53, 65, 66, 0x53564D41))
 
 
 @syscall
@@ -183,6 +186,13 @@ def _mce_kill_get(task: Task, args: Args) -> int:
     return 2  # PR_MCE_KILL_DEFAULT
 
 
+def _set_ptracer(task: Task, args: Args) -> int:
+    """Who besides its ancestors may trace it. Nobody traces here (ptrace is refused): only the number is judged."""
+    if args[0] not in (0, _PR_SET_PTRACER_ANY) and find_by_pid(args[0]) is None:
+        raise EINVAL("PR_SET_PTRACER")
+    return 0
+
+
 def _refuse(task: Task, args: Args) -> int:
     raise EPERM("as without privilege")
 
@@ -213,4 +223,5 @@ _OPTIONS: dict[int, Callable[[Task, Args], int]] = {
     57: _refuse,  # PR_SET_IO_FLUSHER
     58: _refuse,  # PR_GET_IO_FLUSHER
     62: _refuse,  # PR_SCHED_CORE
+    0x59616D61: _set_ptracer,
 }
