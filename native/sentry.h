@@ -310,6 +310,7 @@ void inode_ref(struct inode *i);
 void inode_unref(struct inode *i);      /* last: closes host_fd */
 void content_use_directory(int directory); /* boot: the detached tmpfs that content of files in memory lives in */
 void content_use_store(struct superblock *sb, int directory); /* boot: a store of its own for this file system */
+int  content_store_of(const struct superblock *sb); /* where content of its files lives; -1: in memfds */
 int  content_store_at(uint32_t index);     /* all such directories: -1 behind the last */
 int  inode_make_content(struct inode *i);  /* empty, in memory; returns inode_host_fd() or -errno */
 int  inode_host_fd(struct inode *i);       /* read-write descriptor of the content, borrowed: another inode's may close it; or -errno */

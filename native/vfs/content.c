@@ -51,9 +51,14 @@ int content_store_at(uint32_t index)
     return index < store_count ? stores[index] : -1;
 }
 
+int content_store_of(const struct superblock *sb)
+{
+    return sb->store >= 0 ? sb->store : store;
+}
+
 static int store_of(const struct inode *i)
 {
-    return i->sb->store >= 0 ? i->sb->store : store;
+    return content_store_of(i->sb);
 }
 
 /* "c" and the inode's id: never reused, so no name meets another. */

@@ -69,11 +69,12 @@ _fifo_directory = -1
 _fifos: dict[int, NamedPipe] = {}
 
 
-def make_fifo_directory() -> int:
-    """Boot, before the lock-up: the place where host FIFOs live. Returns its descriptor, for the sentry's filter
-    (mknodat, openat and unlinkat are allowed with this directory)."""
+def make_fifo_directory(size_bytes: int = 0) -> int:
+    """Boot, before the lock-up: the place where host FIFOs live, and the content of files in memory, of which there can
+    be `size_bytes` (0: any number). Returns its descriptor, for the sentry's filter (mknodat, openat and unlinkat are
+    allowed with this directory)."""
     global _fifo_directory
-    _fifo_directory = host.detached_tmpfs()
+    _fifo_directory = host.detached_tmpfs(size_bytes)
     return _fifo_directory
 
 

@@ -302,10 +302,12 @@ def _is_orphaned(group: int, session: int) -> bool:
 
 
 def open_ptmx(task: Task, dentry: CDentry | None, flags: int) -> CDescription:
-    """Opens /dev/ptmx: a new pair, locked; its slave is /dev/pts/N. ENXIO: the gofer has none."""
+    """Opens /dev/ptmx: a new pair, locked; its slave is /dev/pts/N. ENXIO: the gofer has none; EMFILE, ENOSPC, ...: the
+    host has no more."""
     if _open_pair is None:
         raise ENXIO("no terminals")
-    index, master_fd, slave_fd = _open_pair()
+    with host_errors():
+        index, master_fd, slave_fd = _open_pair()
     for fd in (master_fd, slave_fd):
         fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | O_NONBLOCK)
     host.ioctl(master_fd, TIOCSPTLCK, bytearray(_INT32.pack(1)))

@@ -17,7 +17,7 @@ from pysentry.platform.native import ffi, lib
 from pysentry.sandbox import command, report, stdio
 from pysentry.sandbox.errors import EXIT_TIMEOUT, SandboxError, describe
 from pysentry.sandbox.gofer_link import greet
-from pysentry.sandbox.limits import offer_to_oom_killer, raise_descriptor_limit
+from pysentry.sandbox.limits import file_memory_bytes, offer_to_oom_killer, raise_descriptor_limit
 from pysentry.sandbox.lockdown import lock_up
 from pysentry.sandbox.namespaces import empty_root, enter_namespaces
 from pysentry.sandbox.outside import Outside
@@ -87,10 +87,11 @@ def boot(config: RunConfig, gofer: Gofer, channel: BootChannel | None = None) ->
             from pysentry.sandbox.births import first_birth
         kernel_file_systems = _kernel_file_systems(config)
 
+        file_memory = file_memory_bytes()  # while the host's files can be seen
         namespaces = enter_namespaces(config)
         if channel is not None and not channel.ask({"stage": "namespaces"}):
             raise SandboxError("the container is not wanted any more")
-        fifo_directory = pipe.make_fifo_directory()
+        fifo_directory = pipe.make_fifo_directory(file_memory)
         lib.content_use_directory(fifo_directory)
         empty_root()
         _check(lib.engine_open(namespaces.proc_fd, gofer.sock), "cannot set up the event loop")

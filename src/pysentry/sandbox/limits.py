@@ -1,4 +1,5 @@
-"""Limits the host enforces for a run: descriptors of the sentry, processes of the workload, who dies first.
+"""Limits the host enforces for a run: descriptors of the sentry, files in memory, processes of the workload, who dies
+first.
 
 Does not own the limits a program sees and sets (virtual, kernel objects), nor cgroups (oci).
 """
@@ -9,6 +10,9 @@ import os
 
 from pysentry.platform.native import lib
 from pysentry.sandbox.errors import SandboxError, describe
+from pysentry.sandbox.hierarchies import memory_limit_bytes
+
+LEFT_BYTES = 64 << 20
 
 
 def raise_descriptor_limit() -> int:
@@ -17,6 +21,17 @@ def raise_descriptor_limit() -> int:
     if limit < 0:
         raise SandboxError(f"cannot raise the number of open files: {describe(limit)}")
     return limit
+
+
+def file_memory_bytes() -> int:
+    """How much files in memory may take together: half of the RAM, as in a tmpfs of Linux, and three quarters of what
+    our cgroup lets us have, less where that would leave under LEFT_BYTES. What files take, no death of a program gives
+    back: the OOM killer would go on until it has the sentry."""
+    most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    limit = memory_limit_bytes()
+    if limit is None:
+        return most
+    return min(most, max(limit - max(limit // 4, LEFT_BYTES), limit // 4))
 
 
 def limit_processes(pid: int, count: int) -> None:

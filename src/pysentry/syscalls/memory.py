@@ -29,6 +29,7 @@ from pysentry.abi.stat import S_IFREG
 from pysentry.platform.native import ffi, lib
 from pysentry.syscalls.registry import CONTINUE, syscall
 from pysentry.vfs.dentry import attach, file_description
+from pysentry.vfs.filesystem import content_fd
 from pysentry.vfs.memfd import make_memfd
 from pysentry.vfs.open import reopen_read_only
 
@@ -104,7 +105,7 @@ def memfd_create(task: Task, name: UserAddr, flags: int) -> int:
         dentry = make_memfd(text, flags & ~MFD_CLOEXEC, mode, task.cred.fsuid, task.cred.fsgid)
         try:
             with host_errors():
-                host_fd = os.dup(dentry.inode.host_fd)
+                host_fd = os.dup(content_fd(dentry.inode))
             description = file_description(lib.DESC_FILE, host_fd, O_RDWR | O_LARGEFILE, has_own_position=True)
             attach(description, dentry)
         finally:

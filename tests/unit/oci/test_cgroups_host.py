@@ -18,12 +18,12 @@ import pytest
 from pysentry.oci import cgroups
 from pysentry.oci.cgroups import events, view
 from pysentry.oci.cgroups.files import read
-from pysentry.oci.cgroups.hierarchies import UNIFIED, find_hierarchies
 from pysentry.oci.cgroups.v2 import CgroupV2
 from pysentry.oci.cgroups.writes import ALWAYS_ALLOWED
 from pysentry.oci.document import Fields
 from pysentry.oci.errors import CgroupError
 from pysentry.oci.spec_resources import Resources
+from pysentry.sandbox.hierarchies import UNIFIED, find_hierarchies
 
 MIB = 1 << 20
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from pyfakefs.fake_filesystem import FakeFilesystem
 from pysentry.oci import cgroups
 from pysentry.oci.cgroups import update, view, writes
 from pysentry.oci.cgroups.files import NO_LIMIT, expand_list
-from pysentry.oci.cgroups.hierarchies import clean_path, find_hierarchies
+from pysentry.oci.cgroups.placement import clean_path
 from pysentry.oci.cgroups.writes import (
     ALWAYS_ALLOWED,
     plan,
@@ -26,6 +27,7 @@ from pysentry.oci.cgroups.writes import (
 from pysentry.oci.document import Fields
 from pysentry.oci.errors import CgroupError, UsageError
 from pysentry.oci.spec_resources import Resources
+from pysentry.sandbox.hierarchies import find_hierarchies, memory_limit_bytes
 
 V1_MOUNTS = """\
 30 25 0:26 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755
@@ -157,6 +159,24 @@ def test_a_mount_of_a_part(fs: FakeFilesystem) -> None:
     (memory,) = find_hierarchies()
     assert memory.directory("box") == "/sys/fs/cgroup/memory/inner/box"
     assert memory.directory("/box") == "/sys/fs/cgroup/memory/box"
+
+
+def test_memory_that_our_cgroup_leaves_us_v1(v1: FakeFilesystem) -> None:
+    statistics = "cache 0\nhierarchical_memory_limit {}\ntotal_cache 0\n"
+    assert memory_limit_bytes() is None
+    files(v1, "/sys/fs/cgroup/memory/us", **{"memory.stat": statistics.format(1 << 30)})
+    assert memory_limit_bytes() == 1 << 30
+    (Path("/sys/fs/cgroup/memory/us/memory.stat")).write_text(statistics.format(0x7FFFFFFFFFFFF000))
+    assert memory_limit_bytes() is None
+
+
+def test_memory_that_our_cgroup_leaves_us_v2(fs: FakeFilesystem) -> None:
+    host(fs, V2_MOUNTS, "0::/a/b/c\n")
+    assert memory_limit_bytes() is None
+    files(fs, "/sys/fs/cgroup/a", **{"memory.max": "1000000\n"})
+    files(fs, "/sys/fs/cgroup/a/b", **{"memory.max": "2000000\n"})
+    files(fs, "/sys/fs/cgroup/a/b/c", **{"memory.max": "max\n"})
+    assert memory_limit_bytes() == 1000000
 
 
 def test_nothing_is_mounted(fs: FakeFilesystem) -> None:

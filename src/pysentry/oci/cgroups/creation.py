@@ -10,12 +10,13 @@ import os
 
 from pysentry.oci.cgroups.cgroup import Cgroup, make_directory
 from pysentry.oci.cgroups.files import read_or
-from pysentry.oci.cgroups.hierarchies import UNIFIED, Hierarchy, clean_path, find_hierarchies
+from pysentry.oci.cgroups.placement import clean_path
 from pysentry.oci.cgroups.v1 import CgroupV1, open_cpuset
 from pysentry.oci.cgroups.v2 import CgroupV2, enable_controllers
 from pysentry.oci.cgroups.writes import apply, asks_for_limits, plan, plan_devices
 from pysentry.oci.errors import CgroupError
 from pysentry.sandbox.errors import describe
+from pysentry.sandbox.hierarchies import UNIFIED, Hierarchy, find_hierarchies
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import select
 
 from pysentry.oci.cgroups.cgroup import Cgroup, OomWatch
 from pysentry.oci.cgroups.files import read, read_or, read_table, write
-from pysentry.oci.cgroups.hierarchies import UNIFIED
 from pysentry.oci.errors import CgroupError
 from pysentry.sandbox.errors import describe
+from pysentry.sandbox.hierarchies import UNIFIED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

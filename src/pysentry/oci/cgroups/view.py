@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 
 from pysentry.oci.cgroups.cgroup import Cgroup
-from pysentry.oci.cgroups.hierarchies import find_hierarchies
+from pysentry.sandbox.hierarchies import find_hierarchies
 
 
 def view(cgroup: Cgroup) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:

@@ -332,12 +332,13 @@ class TreeFileSystem(MemoryXattrs):
     # ---- sizes ----
 
     def statfs(self) -> Statfs:
-        if self.sb.store >= 0:
-            host = os.fstatvfs(self.sb.store)
-            blocks, free = host.f_blocks, host.f_bfree
-        elif self.size_bytes:
+        store = lib.content_store_of(self.sb)
+        if self.size_bytes:
             blocks = self.size_bytes // BLOCK
             free = max(0, blocks - self._used() // BLOCK)
+        elif store >= 0:
+            host = os.fstatvfs(store)
+            blocks, free = host.f_blocks, host.f_bfree
         else:
             blocks = os.sysconf("SC_PHYS_PAGES")  # without a limit, memory is what there is
             free = os.sysconf("SC_AVPHYS_PAGES")

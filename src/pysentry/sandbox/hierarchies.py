@@ -1,6 +1,6 @@
-"""The cgroup hierarchies that this host has mounted, and where in them a container's cgroup goes.
+"""The cgroup hierarchies that this host has mounted, and the memory that our own cgroup in them leaves us.
 
-Owns the reading of /proc/self/{mountinfo,cgroup} (cgroups(7)) and the meaning of `linux.cgroupsPath`. Makes nothing.
+Owns the reading of /proc/self/{mountinfo,cgroup} (cgroups(7)). Makes nothing.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ import os.path
 
 UNIFIED = ""
 """The name of cgroup v2 where v1 hierarchies go by their controllers."""
+
+
+_NO_LIMIT_V1 = 1 << 62  # PAGE_COUNTER_MAX in bytes, just below 2^63
 
 
 class Hierarchy:
@@ -26,8 +29,9 @@ class Hierarchy:
         """The host directory of a cgroup.
 
         Args:
-            path: as clean_path() gives it. A relative one lies below our own cgroup, as with runc; in v2 beside it,
-                since a cgroup with processes in it cannot hand controllers down (cgroups(7), "no internal processes").
+            path: as cgroups.placement.clean_path() gives it. A relative one lies below our own cgroup, as with runc;
+                in v2 beside it, since a cgroup with processes in it cannot hand controllers down (cgroups(7), "no
+                internal processes").
         """
         if path.startswith("/"):
             return _join(self.mount_point, path)
@@ -79,24 +83,38 @@ def _unescape(word: str) -> str:
     return word
 
 
-def clean_path(cgroups_path: str, identity: str) -> str:
-    """`linux.cgroupsPath` as a path below the hierarchies: absolute from their roots, else relative to our own cgroup.
+def memory_limit_bytes() -> int | None:
+    """What our own cgroup and those above it let us use; None: as much as there is, or nobody can say."""
+    try:
+        for hierarchy in find_hierarchies():
+            if "memory" in hierarchy.controllers:
+                return _limit_v1(hierarchy)
+            if hierarchy.controllers == (UNIFIED,):
+                return _limit_v2(hierarchy)
+    except (OSError, ValueError):
+        pass
+    return None
 
-    Empty: the container's id, relative. systemd's "slice:prefix:name" becomes the directories that systemd would make.
-    ".." never leads out: it is resolved against the root, as runc and crun do.
-    """
-    if not cgroups_path:
-        cgroups_path = identity
-    elif cgroups_path.count(":") == 2 and "/" not in cgroups_path:
-        return os.path.normpath(_systemd_path(*cgroups_path.split(":")))
-    cleaned = os.path.normpath("/" + cgroups_path.lstrip("/"))
-    return cleaned if cgroups_path.startswith("/") else cleaned.lstrip("/") or identity
+
+def _limit_v1(hierarchy: Hierarchy) -> int | None:
+    with open(hierarchy.directory(hierarchy.own) + "/memory.stat", encoding="ascii") as lines:
+        for line in lines:
+            if line.startswith("hierarchical_memory_limit "):
+                limit = int(line.split()[1])
+                return limit if limit < _NO_LIMIT_V1 else None
+    return None
 
 
-def _systemd_path(slice_name: str, prefix: str, name: str) -> str:
-    """systemd.slice(5): "a-b.slice" is a child of "a.slice"; "-.slice" is the root."""
-    unit = name if name.endswith(".slice") else f"{prefix}-{name}.scope" if prefix else f"{name}.scope"
-    stem = (slice_name or "system.slice").removesuffix(".slice")
-    words = stem.split("-") if stem != "-" else []
-    slices = ["-".join(words[: end + 1]) + ".slice" for end in range(len(words))]
-    return "/" + "/".join([*slices, unit])
+def _limit_v2(hierarchy: Hierarchy) -> int | None:
+    limits = []
+    path = hierarchy.own
+    while path != "/":
+        try:
+            with open(hierarchy.directory(path) + "/memory.max", encoding="ascii") as file:
+                text = file.read().strip()
+        except FileNotFoundError:  # the controller is not on there
+            text = "max"
+        if text != "max":
+            limits.append(int(text))
+        path = os.path.dirname(path)
+    return min(limits, default=None)
