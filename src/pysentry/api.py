@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,12 +21,14 @@ File = int | IO[bytes] | None
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run ended with. stdout and stderr are None unless they were captured. report: the run report's fields."""
+    """What a run ended with. stdout and stderr are None unless they were captured. report: the run report's fields.
+    changes: ("A", "C" or "D", path) of what was added, changed and deleted, if it was asked for."""
 
     status: int
     stdout: bytes | None
     stderr: bytes | None
     report: Mapping[str, object] = field(default_factory=dict)
+    changes: Sequence[tuple[str, str]] = ()
 
 
 def run(
@@ -44,6 +47,8 @@ def run(
     tty: bool = False,
     platform: str | None = None,
     fast_path: bool = True,
+    changes: bool = False,
+    export: str | os.PathLike[str] | None = None,
     input: bytes | None = None,
     stdin: File = None,
     stdout: File = None,
@@ -56,6 +61,8 @@ def run(
         rootfs: root directory; None: the host's, read-only below an overlay in memory.
         binds: (host path, path inside, "ro" or "rw").
         env: variables set on top of the caller's.
+        changes: tell what the run changed below `rootfs` (in Result.changes).
+        export: a file for what it changed, as a tar archive: a layer of an OCI image.
         timeout_s: seconds; afterwards the whole tree is killed, and the status is 124.
         input: bytes for stdin, instead of `stdin`.
         stdin, stdout, stderr: as for subprocess.run; subprocess.PIPE captures.
@@ -67,6 +74,7 @@ def run(
     words = [sys.executable, "-m", "pysentry", "run"]
     plain = {"rootfs": rootfs, "cwd": cwd, "hostname": hostname, "user": user, "timeout": timeout_s, "pids": pids}
     plain |= {"net": net, "platform": platform, "fast-path": None if fast_path else "off"}
+    plain["export"] = export
     for name, value in plain.items():
         if value is not None:
             words += [f"--{name}", os.fspath(value) if isinstance(value, os.PathLike) else str(value)]
@@ -78,7 +86,9 @@ def run(
         words += ["--env", f"{name}={value}"]
     if tty:
         words.append("--tty")
-    with tempfile.NamedTemporaryFile("r", suffix=".json") as report:
+    with tempfile.NamedTemporaryFile("r", suffix=".json") as report, tempfile.NamedTemporaryFile("rb") as changed:
+        if changes:
+            words.append(f"--changes={changed.name}")
         done = subprocess.run(
             [*words, "--", *argv],
             input=input,
@@ -89,4 +99,11 @@ def run(
             check=False,
         )
         text = report.read()
-    return Result(done.returncode, done.stdout, done.stderr, json.loads(text) if text else {})
+        found = [_change(line) for line in changed.read().splitlines()]
+    return Result(done.returncode, done.stdout, done.stderr, json.loads(text) if text else {}, found)
+
+
+def _change(line: bytes) -> tuple[str, str]:
+    """`A /path`, in which control characters and backslashes are `\\xNN`."""
+    path = re.sub(rb"\\x(..)", lambda escape: bytes.fromhex(escape[1].decode()), line[2:])
+    return line[:1].decode(), os.fsdecode(path)

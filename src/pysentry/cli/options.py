@@ -51,6 +51,8 @@ RUN = (
         "trace", "optional", "FILE", "Print every system call like strace, with how it was answered. Default: stderr."
     ),
     Option("stats", "optional", "FILE", "Print calls by disposition, punts and time at the end. Default: stderr."),
+    Option("changes", "optional", "FILE", "List what the run added (A), changed (C), deleted (D). Default: stderr."),
+    Option("export", "value", "FILE", "Write what it changed as a tar archive: a layer of an OCI image."),
     Option(
         "platform",
         "value",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pysentry.platform.cdefs import CDentry, CThreadGroup
     from pysentry.sandbox.config import RunConfig, User
     from pysentry.sandbox.control import BootChannel
+    from pysentry.sandbox.export import Exporter
     from pysentry.sandbox.launcher import Gofer
     from pysentry.sandbox.terminal import Terminal
 
@@ -85,6 +86,11 @@ def boot(config: RunConfig, gofer: Gofer, channel: BootChannel | None = None) ->
             from pysentry.trace.tracer import start_trace
         if channel is not None:
             from pysentry.sandbox.births import first_birth
+        exporter: Exporter | None = None
+        if outputs.changes >= 0 or outputs.export >= 0:
+            from pysentry.sandbox.export import Exporter
+
+            exporter = Exporter(outputs.changes, outputs.export)
         kernel_file_systems = _kernel_file_systems(config)
 
         file_memory = file_memory_bytes()  # while the host's files can be seen
@@ -101,6 +107,8 @@ def boot(config: RunConfig, gofer: Gofer, channel: BootChannel | None = None) ->
             root = build_root(config, client, tree_flags, devices, *kernel_file_systems)
         except MountError as error:
             raise SandboxError(str(error)) from None
+        if exporter is not None:
+            exporter.start()
         if channel is None:
             init, engine = _first_task(config, root, terminal, stub_fd, file_limit)
             first_tid = init.tid
@@ -126,7 +134,7 @@ def boot(config: RunConfig, gofer: Gofer, channel: BootChannel | None = None) ->
             control.start(outputs.started_ns)
         lib.engine_start()
         ended = lib.engine_run()
-        return _finish(config, ended, outside, outputs, engine)
+        return _finish(config, ended, outside, outputs, engine, exporter)
     finally:
         lib.engine_end()
         if terminal is not None:
@@ -237,7 +245,9 @@ def _limits(group, config: RunConfig, file_limit: int) -> None:  # type: ignore[
     group.rlimit_cur[RLIMIT_CORE] = 0
 
 
-def _finish(config: RunConfig, ended: int, outside: Outside, outputs: report.Outputs, engine: str) -> int:
+def _finish(
+    config: RunConfig, ended: int, outside: Outside, outputs: report.Outputs, engine: str, exporter: Exporter | None
+) -> int:
     execs = lib.sentry_stats.execs
     lib.engine_end()
     status = _exit_status() if config.container is None else _wait_status()
@@ -248,6 +258,11 @@ def _finish(config: RunConfig, ended: int, outside: Outside, outputs: report.Out
         failure = SandboxError("the gofer died; the sandbox was ended")
     elif config.container is None and not execs and kernel_exec.first_error:
         failure = command.refused(config.argv[0], kernel_exec.first_error, kernel_exec.first_exists)
+    if exporter is not None and ended >= 0:
+        try:
+            exporter.write()
+        except SandboxError as refused:
+            failure = refused
     if failure is not None:
         status = failure.status
     lib.sentry_stats.gofer_calls = lib.engine_gofer_calls()

@@ -65,7 +65,8 @@ class RunConfig:
     """One run. Paths are absolute; every value was checked.
 
     argv, env: as execve(2) takes them, str with surrogateescape. binds: (host path, path inside, is_read_only).
-    timeout_s: seconds or None. trace, stats: None (off), "-" (stderr) or a file. report_path: a file or None.
+    timeout_s: seconds or None. trace, stats, changes: None (off), "-" (stderr) or a file. report_path, export: a file
+    or None.
 
     Of containers only: container, process (argv, env, cwd and user above are not used then), mounts (binds and tmpfs
     are not), root_writable: the rootfs is changed in place; overlay: or an overlay in memory is above it;
@@ -76,12 +77,14 @@ class RunConfig:
     __slots__ = (
         "argv",
         "binds",
+        "changes",
         "closed_stdio",
         "container",
         "cwd",
         "devices",
         "domainname",
         "env",
+        "export",
         "fast_path",
         "gid_map",
         "hostname",
@@ -123,6 +126,8 @@ class RunConfig:
         self.fast_path = True
         self.trace: str | None = None
         self.stats: str | None = None
+        self.changes: str | None = None
+        self.export: str | None = None
         self.report_path: str | None = None
         self.tty: bool | None = None
         """True: -t; None: as stdin and stdout are."""
@@ -312,6 +317,14 @@ def _set_stats(config: RunConfig, value: str) -> None:
     config.stats = _output("--stats", value)
 
 
+def _set_changes(config: RunConfig, value: str) -> None:
+    config.changes = _output("--changes", value)
+
+
+def _set_export(config: RunConfig, value: str) -> None:
+    config.export = os.path.abspath(_output("--export", value))
+
+
 def _set_tty(config: RunConfig, value: object) -> None:
     config.tty = True if value else config.tty
 
@@ -340,6 +353,8 @@ _SETTERS = {
     "timeout": _set_timeout,
     "trace": _set_trace,
     "stats": _set_stats,
+    "changes": _set_changes,
+    "export": _set_export,
     "platform": _set_platform,
     "fast_path": _set_fast_path,
     "pids": _set_pids,

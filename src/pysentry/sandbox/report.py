@@ -25,11 +25,13 @@ ANSWERED = {
 
 
 class Outputs:
-    """Descriptors for the trace, the statistics and the report; -1: not asked for."""
+    """Descriptors for the trace, the statistics, the report and what changed; -1: not asked for."""
 
-    __slots__ = ("report", "started_cpu_s", "started_ns", "stats", "trace")
+    __slots__ = ("changes", "export", "report", "started_cpu_s", "started_ns", "stats", "trace")
 
-    def __init__(self, trace: int, stats: int, report: int) -> None:
+    def __init__(self, trace: int, stats: int, report: int, changes: int, export: int) -> None:
+        self.changes = changes
+        self.export = export
         self.trace = trace
         self.stats = stats
         self.report = report
@@ -45,7 +47,13 @@ def open_outputs(config: RunConfig) -> Outputs:
     """
     global _opened
     report = _open("PYSENTRY_REPORT", config.report_path)
-    _opened = Outputs(_open("--trace", config.trace), _open("--stats", config.stats), report)
+    _opened = Outputs(
+        _open("--trace", config.trace),
+        _open("--stats", config.stats),
+        report,
+        _open("--changes", config.changes),
+        _open("--export", config.export),
+    )
     return _opened
 
 

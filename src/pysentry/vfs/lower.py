@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from os import makedev
 
-from pysentry.abi.errno import ENAMETOOLONG, ENOENT, LinuxError, host_errors
+from pysentry.abi.errno import ENAMETOOLONG, ENOENT, ENOTDIR, LinuxError, host_errors
 from pysentry.abi.fcntl import O_ACCMODE, O_APPEND, O_NOATIME, O_SYNC, O_TRUNC
 from pysentry.abi.stat import S_IFLNK, S_IFMT, is_directory
 from pysentry.platform.native import ffi, lib
@@ -112,11 +112,24 @@ class LowerTree:
             return None
         raise LinuxError.from_errno(answer.stop)
 
-    def list(self, directory: CDentry) -> list[DirEntry]:
-        """Every entry, with attributes where the gofer could read them (`attr.is_valid`)."""
-        path = lower_path(directory)
+    def find(self, path: bytes) -> Attr | None:
+        """Attributes of a path of the tree, or None if nothing is there."""
+        try:
+            found = self._walk(path, len(path))
+        except LinuxError as refused:
+            if refused.errno in (ENOENT.errno, ENOTDIR.errno):
+                return None
+            raise
+        return None if found is None else found[0]
+
+    def list_at(self, path: bytes) -> list[DirEntry]:
+        """Every entry of the directory at a path, with attributes where the gofer could read them (`attr.is_valid`)."""
         with host_errors():
             return self.client.list_directory(self.number, path)
+
+    def list(self, directory: CDentry) -> list[DirEntry]:
+        """The same of a dentry."""
+        return self.list_at(lower_path(directory))
 
     def open(self, dentry: CDentry, flags: int) -> int:
         """A host descriptor of a regular file, with its own position."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pysentry
@@ -34,6 +36,19 @@ def test_options(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
     )
     assert (result.status, result.stdout) == (0, b"content1234\nbox\n/etc\n")
+
+
+def test_changes(tmp_path: Path) -> None:
+    os.chmod(tmp_path, 0o755)
+    script = "printf 1 > 'a\n\\'; rm b"
+    (tmp_path / "b").write_text("b")
+    result = pysentry.run(["sh", "-c", script], cwd=str(tmp_path), changes=True, export=tmp_path / "layer.tar")
+    place = str(tmp_path)
+    assert result.status == 0
+    below = [change for change in result.changes if change[1] != place]  # it may be an overlay's root: that is not told
+    assert sorted(below) == [("A", place + "/a\n\\"), ("D", place + "/b")]
+    with tarfile.open(tmp_path / "layer.tar") as layer:
+        assert {place[1:] + "/.wh.b", place[1:] + "/a\n\\"} <= set(layer.getnames())
 
 
 def test_what_cannot_start() -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pysentry.platform.cdefs import CDentry
 
 INODE_XATTRS_MAX = 128 * 1024  # bytes of names and values that one file may have; ext4 stops at less
-_KEY = "xattrs"
+XATTRS = "xattrs"
+"""Under this, an inode's attachment is its attributes (dict by name)."""
 
 
 class MemoryXattrs(FileSystem):
@@ -62,15 +63,15 @@ class MemoryXattrs(FileSystem):
 
     def load_xattrs(self, dentry: CDentry) -> dict[bytes, bytes]:
         """The attributes as they are kept in memory from now on."""
-        kept: dict[bytes, bytes] | None = attachment(dentry.inode, _KEY)
+        kept: dict[bytes, bytes] | None = attachment(dentry.inode, XATTRS)
         if kept is None:
             kept = self.lower_xattrs(dentry)
-            attach_to_inode(dentry.inode, _KEY, kept)
+            attach_to_inode(dentry.inode, XATTRS, kept)
             self.remember_place(dentry)
         return kept
 
     def _xattrs(self, dentry: CDentry) -> dict[bytes, bytes]:
-        kept: dict[bytes, bytes] | None = attachment(dentry.inode, _KEY)
+        kept: dict[bytes, bytes] | None = attachment(dentry.inode, XATTRS)
         return self.lower_xattrs(dentry) if kept is None else kept
 
 
