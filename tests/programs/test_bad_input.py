@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -178,6 +179,15 @@ def test_no_permission_for_namespaces(runner: Runner) -> None:
     result = runner.run(["true"], preexec_fn=deny_namespaces, has_report=False)
     assert result.status == 125, result
     one_line(result, "namespace")
+
+
+def test_too_few_open_files(runner: Runner) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (500, 500))
+
+    result = runner.run(["true"], preexec_fn=limit, has_report=False)
+    assert result.status == 125
+    one_line(result, "the hard limit of open files is 500", "at least 1024")
 
 
 # --- runs that go wrong ---------------------------------------------------------------------------------------------

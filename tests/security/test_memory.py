@@ -1,5 +1,5 @@
-"""A workload that fills memory is who pays for it: in a small cgroup it gets ENOSPC, SIGBUS or the OOM killer's SIGKILL,
-and what is left of it runs on to its end.
+"""A workload that fills memory is who pays for it: in a small cgroup it gets ENOSPC, SIGBUS or the OOM killer's
+SIGKILL, and what is left of it runs on to its end.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from pysentry.sandbox.config import RunConfig
 from pysentry.syscalls._modules import MODULES
 
 wiring.connect(RunConfig(["x"]))
-boot._kernel_file_systems(RunConfig(["x"]))
+boot._kernel_file_systems()
 early = {name for name in sys.modules if name.startswith("pysentry.syscalls.")}
 sys.meta_path[:] = [finder for finder in sys.meta_path if hasattr(finder, "hold")]
 sys.path_importer_cache.clear()

@@ -17,7 +17,7 @@ from pysentry.platform.native import ffi, lib
 from pysentry.sandbox import command, report, stdio
 from pysentry.sandbox.errors import EXIT_TIMEOUT, SandboxError, describe
 from pysentry.sandbox.gofer_link import greet
-from pysentry.sandbox.limits import file_memory_bytes, offer_to_oom_killer, raise_descriptor_limit
+from pysentry.sandbox.limits import Limits, file_memory_bytes, offer_to_oom_killer
 from pysentry.sandbox.lockdown import lock_up
 from pysentry.sandbox.namespaces import empty_root, enter_namespaces
 from pysentry.sandbox.outside import Outside
@@ -27,16 +27,15 @@ from pysentry.vfs.open import use_host_proc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pysentry.platform.cdefs import CDentry, CThreadGroup
+    from pysentry.platform.cdefs import CCredentials, CDentry, CThreadGroup
     from pysentry.sandbox.config import RunConfig, User
     from pysentry.sandbox.control import BootChannel
     from pysentry.sandbox.export import Exporter
     from pysentry.sandbox.launcher import Gofer
     from pysentry.sandbox.terminal import Terminal
+    from pysentry.vfs.mounts import Maker
 
 DEVICES = (b"null", b"zero", b"full", b"random", b"urandom")
-RLIM_INFINITY = (1 << 64) - 1
-RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_CORE = 7, 6, 4
 ALL_CAPS = (1 << 41) - 1
 ROOT_CAPS = ALL_CAPS
 
@@ -77,7 +76,7 @@ def boot(config: RunConfig, gofer: Gofer, channel: BootChannel | None = None) ->
         stub_fd = lib.engine_stub_fd()
         if stub_fd < 0:
             raise SandboxError(f"cannot prepare the exec stub: {describe(stub_fd)}")
-        file_limit = raise_descriptor_limit()
+        limits = Limits()
         tty.use_pair_opener(lambda: _number_first(*client.open_pty()))
 
         # Everything that is ever imported is imported now: there will be no files to import from.
@@ -91,7 +90,7 @@ def boot(config: RunConfig, gofer: Gofer, channel: BootChannel | None = None) ->
             from pysentry.sandbox.export import Exporter
 
             exporter = Exporter(outputs.changes, outputs.export)
-        kernel_file_systems = _kernel_file_systems(config)
+        kernel_file_systems = _kernel_file_systems()
 
         file_memory = file_memory_bytes()  # while the host's files can be seen
         namespaces = enter_namespaces(config)
@@ -110,16 +109,14 @@ def boot(config: RunConfig, gofer: Gofer, channel: BootChannel | None = None) ->
         if exporter is not None:
             exporter.start()
         if channel is None:
-            init, engine = _first_task(config, root, terminal, stub_fd, file_limit)
+            init, engine = _first_task(config, root, terminal, stub_fd, limits)
             first_tid = init.tid
             stdio.hand_over(init, {fd: one for fd, one in given.items() if not terminal or fd not in terminal.replaces})
             if terminal is not None:
                 terminal.give_to(init)
         else:
             first_tid, engine = _spawn_seed(config, stub_fd)
-            control = first_birth(
-                config, root, given, lambda group: _limits(group, config, file_limit), client.open_pty, channel
-            )
+            control = first_birth(config, root, given, limits.give_to, client.open_pty, channel)
         report.announce(config, engine, namespaces.uid)
         os.close(stub_fd)
         offer_to_oom_killer(first_tid, namespaces.proc_fd)
@@ -155,7 +152,7 @@ def _check(result: int, what: str) -> int:
     return result
 
 
-def _kernel_file_systems(config: RunConfig):  # type: ignore[no-untyped-def]
+def _kernel_file_systems() -> tuple[Maker, Maker]:
     from pysentry.vfs.filesystems.proc import make_proc
     from pysentry.vfs.filesystems.sys import make_sys
     from pysentry.vfs.mounting import register_type
@@ -166,7 +163,7 @@ def _kernel_file_systems(config: RunConfig):  # type: ignore[no-untyped-def]
 
 
 def _first_task(
-    config: RunConfig, root: CDentry, terminal: Terminal | None, stub_fd: int, file_limit: int
+    config: RunConfig, root: CDentry, terminal: Terminal | None, stub_fd: int, limits: Limits
 ) -> tuple[Task, str]:
     """The first task, and the engine that caught it: "auto" takes ptrace where a listener cannot be had."""
     cred = _credentials(config.user)
@@ -192,8 +189,8 @@ def _first_task(
     c.fs = lib.fs_copy(ffi.NULL)
     lib.fs_set_root(c.fs, root)
     lib.fs_set_cwd(c.fs, cwd)
-    c.fs.umask = getattr(config, "umask", 0o022)
-    _limits(c.group, config, file_limit)
+    c.fs.umask = config.umask
+    limits.give_to(c.group)
     return task_of(c), engine
 
 
@@ -218,8 +215,8 @@ def _spawn_seed(config: RunConfig, stub_fd: int) -> tuple[int, str]:
     raise _cannot_spawn(engine, tid)
 
 
-def _credentials(user: User):  # type: ignore[no-untyped-def]
-    cred = lib.cred_copy(ffi.NULL)
+def _credentials(user: User) -> CCredentials:
+    cred: CCredentials = lib.cred_copy(ffi.NULL)
     cred.uid = cred.euid = cred.suid = cred.fsuid = user.uid
     cred.gid = cred.egid = cred.sgid = cred.fsgid = user.gid
     groups = list(user.groups)[:64]
@@ -230,19 +227,6 @@ def _credentials(user: User):  # type: ignore[no-untyped-def]
     if user.uid == 0:
         cred.cap_permitted = cred.cap_effective = ROOT_CAPS
     return cred
-
-
-def _limits(group, config: RunConfig, file_limit: int) -> None:  # type: ignore[no-untyped-def]
-    import resource
-
-    for number in range(16):
-        soft, hard = resource.getrlimit(number)
-        group.rlimit_cur[number] = soft & RLIM_INFINITY
-        group.rlimit_max[number] = hard & RLIM_INFINITY
-    # The sentry's own open files are the sandbox's: leave it some.
-    group.rlimit_max[RLIMIT_NOFILE] = max(256, file_limit - 256)
-    group.rlimit_cur[RLIMIT_NOFILE] = min(getattr(config, "nofile", 1024), group.rlimit_max[RLIMIT_NOFILE])
-    group.rlimit_cur[RLIMIT_CORE] = 0
 
 
 def _finish(

@@ -108,6 +108,7 @@ class RunConfig:
         "trace",
         "tty",
         "uid_map",
+        "umask",
         "user",
     )
 
@@ -145,6 +146,7 @@ class RunConfig:
         self.devices: list[tuple[str, str, int, int, int, int, int]] = []
         self.uid_map: list[tuple[int, int, int]] = []
         self.gid_map: list[tuple[int, int, int]] = []
+        self.umask = 0o022
         self.domainname = ""
         self.sysctl: dict[str, str] = {}
         self.netns_fd = -1
@@ -165,6 +167,7 @@ def run_config(options: Mapping[str, object], argv: list[str], environ: Mapping[
         raise ConfigError("no command given (try: pysentry run -- CMD [ARGS])")
     config = RunConfig(argv)
     config.env = {name: value for name, value in environ.items() if not name.startswith(HIDDEN_ENV)}
+    config.umask = _caller_umask()
     config.report_path = environ.get("PYSENTRY_REPORT") or None
     for name, value in options.items():
         for one in value if isinstance(value, (list, tuple)) else (value,):
@@ -174,6 +177,12 @@ def run_config(options: Mapping[str, object], argv: list[str], environ: Mapping[
     if "user" in options:  # after --rootfs: names are looked up there
         config.user = parse_user(str(options["user"]), config.rootfs)
     return config
+
+
+def _caller_umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _caller_cwd() -> str:

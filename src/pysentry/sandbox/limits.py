@@ -7,20 +7,51 @@ Does not own the limits a program sees and sets (virtual, kernel objects), nor c
 from __future__ import annotations
 
 import os
+import resource
 
 from pysentry.platform.native import lib
 from pysentry.sandbox.errors import SandboxError, describe
 from pysentry.sandbox.hierarchies import memory_limit_bytes
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pysentry.platform.cdefs import CThreadGroup
+
 LEFT_BYTES = 64 << 20
+RLIM_NLIMITS = 16
+DESCRIPTORS_MIN = 1024  # processes of the sandbox keep some just below this number (native/stub/stub.h)
+DESCRIPTORS_OWN = 256  # of the sentry, beside those of the programs
+_INFINITY = (1 << 64) - 1
 
 
-def raise_descriptor_limit() -> int:
-    """Our own RLIMIT_NOFILE up to its hard limit, as each open file of the workload is one of ours. The new limit."""
-    limit: int = lib.sandbox_raise_nofile()
-    if limit < 0:
-        raise SandboxError(f"cannot raise the number of open files: {describe(limit)}")
-    return limit
+class Limits:
+    """What the programs of a sandbox may use at first: what our caller may, but for open files and core dumps.
+
+    Each open file of theirs is one of the sentry's, whose own limit goes up to the hard one. SandboxError: that is too
+    low.
+    """
+
+    __slots__ = ("_rows",)
+
+    def __init__(self) -> None:
+        self._rows = [resource.getrlimit(number) for number in range(RLIM_NLIMITS)]
+        most: int = lib.sandbox_raise_nofile()
+        if most < 0:
+            raise SandboxError(f"cannot raise the number of open files: {describe(most)}")
+        if most < DESCRIPTORS_MIN:
+            raise SandboxError(
+                f"the hard limit of open files is {most}, at least {DESCRIPTORS_MIN} are needed: 'ulimit -Hn', or "
+                "LimitNOFILE= of a systemd unit"
+            )
+        hard = most - DESCRIPTORS_OWN
+        soft = self._rows[resource.RLIMIT_NOFILE][0]
+        self._rows[resource.RLIMIT_NOFILE] = (hard if soft == resource.RLIM_INFINITY else min(soft, hard), hard)
+        self._rows[resource.RLIMIT_CORE] = (0, self._rows[resource.RLIMIT_CORE][1])
+
+    def give_to(self, group: CThreadGroup) -> None:
+        """To a process that our caller started."""
+        for number, (soft, hard) in enumerate(self._rows):
+            group.rlimit_cur[number], group.rlimit_max[number] = soft & _INFINITY, hard & _INFINITY
 
 
 def file_memory_bytes() -> int:
