@@ -244,6 +244,8 @@ TEST(memfd_is_a_file_without_a_name)
     CHECK_OK(readlink(path, target, sizeof target - 1));
     CHECK_STR(target, "/memfd:guest (deleted)");
     CHECK_ERRNO(memfd_create("x", 0x8000), EINVAL);
+    CHECK_ERRNO(memfd_create("x", MFD_HUGETLB | 0x8000), EINVAL);
+    CHECK_ERRNO(memfd_create("x", ~0u), EINVAL);
 }
 
 TEST(memfd_seals)

@@ -271,6 +271,7 @@ TEST(tcp_on_loopback)
     if (pid == 0) {
         int client = socket(AF_INET, SOCK_STREAM, IPPROTO_TCP), one = 1;
         CHECK_OK(connect(client, (struct sockaddr *)&address, sizeof address));
+        CHECK_ERRNO(connect(client, (struct sockaddr *)&address, sizeof address), EISCONN);
         CHECK_OK(setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one));
         CHECK_EQ(send(client, "request", 7, 0), 7);
         CHECK_OK(shutdown(client, SHUT_WR));
@@ -395,6 +396,35 @@ TEST(options)
     CHECK_ERRNO(getsockopt(open("/dev/null", O_RDONLY), SOL_SOCKET, SO_TYPE, &value, &length), ENOTSOCK);
 }
 
+TEST(unknown_options)
+{
+    int value = 0, pair[2], tcp = socket(AF_INET, SOCK_STREAM, 0);
+    socklen_t length = sizeof value;
+    CHECK_ERRNO(getsockopt(tcp, 500, 1, &value, &length), EOPNOTSUPP);
+    CHECK_ERRNO(getsockopt(tcp, IPPROTO_UDP, 999, &value, &length), EOPNOTSUPP);
+    CHECK_ERRNO(getsockopt(tcp, IPPROTO_TCP, 999, &value, &length), ENOPROTOOPT);
+    CHECK_ERRNO(setsockopt(tcp, 500, 1, &value, sizeof value), ENOPROTOOPT);
+    CHECK_ERRNO(getsockopt(socket(AF_INET6, SOCK_DGRAM, 0), 500, 1, &value, &length), ENOPROTOOPT);
+    make_pair(SOCK_STREAM, pair);
+    CHECK_ERRNO(getsockopt(pair[0], IPPROTO_TCP, TCP_NODELAY, &value, &length), EOPNOTSUPP);
+    CHECK_ERRNO(setsockopt(pair[0], IPPROTO_TCP, TCP_NODELAY, &value, sizeof value), EOPNOTSUPP);
+}
+
+TEST(low_ports_need_a_capability)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(463)};
+    int start = 0;
+    FILE *setting = fopen("/proc/sys/net/ipv4/ip_unprivileged_port_start", "r");
+    REQUIRE(setting && fscanf(setting, "%d", &start) == 1);
+    if (geteuid() != 0 || start <= 463)
+        SKIP("needs root and a bound for low ports");
+    REQUIRE_OK(setresuid(1000, 1000, 1000));
+    CHECK_ERRNO(bind(socket(AF_INET, SOCK_STREAM, 0), (struct sockaddr *)&address, sizeof address), EACCES);
+    CHECK_ERRNO(bind(socket(AF_INET, SOCK_STREAM, 0), (struct sockaddr *)&address, 4), EINVAL);
+    address.sin_port = 0;
+    CHECK_OK(bind(socket(AF_INET, SOCK_STREAM, 0), (struct sockaddr *)&address, sizeof address));
+}
+
 TEST(unsupported_families)
 {
     CHECK_ERRNO(socket(12345, SOCK_STREAM, 0), EAFNOSUPPORT);
@@ -403,6 +433,8 @@ TEST(unsupported_families)
     CHECK_EQ(socket(AF_INET, SOCK_STREAM, IPPROTO_UDP), -1);
     int pair[2];
     CHECK_ERRNO(socketpair(AF_INET, SOCK_STREAM, 0, pair), EOPNOTSUPP);
+    CHECK_ERRNO(socketpair(AF_INET, SOCK_DGRAM, IPPROTO_TCP, pair), EPROTONOSUPPORT);
+    CHECK_ERRNO(socket(AF_INET, SOCK_RAW, 0), EPROTONOSUPPORT);
 }
 
 TEST(bytes_waiting)

@@ -7,6 +7,9 @@ socket's object; SO_PASSCRED and SO_PEERCRED are AF_UNIX's own business (net/uni
 
 from __future__ import annotations
 
+from pysentry.abi.errno import ENOPROTOOPT, EOPNOTSUPP, LinuxError
+
+_AF_UNIX, _AF_INET, _SOCK_STREAM = 1, 2, 1
 SOL_IP, SOL_SOCKET, SOL_TCP, SOL_UDP, SOL_IPV6, SOL_NETLINK = 0, 1, 6, 17, 41, 270
 SO_TYPE, SO_ERROR, SO_LINGER, SO_PASSCRED, SO_PEERCRED, SO_RCVTIMEO, SO_SNDTIMEO = 3, 4, 13, 16, 17, 20, 21
 SO_PEERGROUPS, SO_ACCEPTCONN, SO_PROTOCOL, SO_DOMAIN = 59, 30, 38, 39
@@ -55,6 +58,14 @@ def is_readable(level: int, option: int) -> bool:
 def is_writable(level: int, option: int) -> bool:
     """True if setsockopt may tell the host."""
     return option in _BOTH.get(level, ()) or option in _WRITE_ONLY.get(level, ())
+
+
+def unknown(family: int, kind: int, level: int, is_read: bool) -> LinuxError:
+    """What Linux answers to an option it does not know: do_ip_getsockopt(), sock_no_getsockopt()."""
+    own = {_AF_UNIX: (), _AF_INET: (SOL_IP, SOL_TCP if kind == _SOCK_STREAM else SOL_UDP)}.get(family)
+    if own is None or level == SOL_SOCKET or level in own or (family == _AF_INET and not is_read):
+        return ENOPROTOOPT(f"level {level}")
+    return EOPNOTSUPP(f"level {level}")
 
 
 def is_privileged(level: int, option: int) -> bool:

@@ -11,7 +11,9 @@ import os
 import time
 from struct import Struct
 
+from pysentry.abi.capability import CAP_NET_BIND_SERVICE
 from pysentry.abi.errno import (
+    EACCES,
     EAGAIN,
     EALREADY,
     EFAULT,
@@ -19,14 +21,14 @@ from pysentry.abi.errno import (
     EINTR,
     EINVAL,
     EMSGSIZE,
-    ENOPROTOOPT,
     ENOTTY,
     EOPNOTSUPP,
     EPERM,
     EPIPE,
+    EPROTONOSUPPORT,
     LinuxError,
 )
-from pysentry.kernel import host
+from pysentry.kernel import host, sysctl
 from pysentry.kernel.description import (
     CHUNK,
     KINDS,
@@ -45,7 +47,6 @@ from pysentry.net import options
 from pysentry.net.control import parse
 from pysentry.net.options import (
     SO_DOMAIN,
-    SO_ERROR,
     SO_LINGER,
     SO_PROTOCOL,
     SO_RCVTIMEO,
@@ -72,6 +73,7 @@ MSG_EOR, MSG_WAITALL, MSG_CONFIRM, MSG_ERRQUEUE, MSG_NOSIGNAL, MSG_MORE = 0x80, 
 MSG_ZEROCOPY, MSG_FASTOPEN, MSG_CMSG_CLOEXEC = 0x4000000, 0x20000000, 0x40000000
 _HOST_SEND_FLAGS = MSG_OOB | MSG_DONTROUTE | MSG_EOR | MSG_CONFIRM | MSG_MORE
 _HOST_RECEIVE_FLAGS = MSG_OOB | MSG_PEEK | MSG_TRUNC
+_SMALLEST_ADDRESS = 16  # sizeof(struct sockaddr_in)
 _LARGEST_MESSAGE = 1 << 24
 _INT32, _TIMEVAL, _LINGER = Struct("=i"), Struct("=qq"), Struct("=ii")
 _RETRY_NS = 5_000_000  # where the host has no event for "try again"
@@ -114,7 +116,11 @@ class Socket(Description):
     # ---- names and connections ----
 
     def bind(self, task: Task, address: bytes) -> None:
-        """bind(2)."""
+        """bind(2). EACCES: a low port. The host's namespace lets all of them through, as its root is nobody here."""
+        port = int.from_bytes(address[2:4], "big") if self.family in (AF_INET, AF_INET6) else 0
+        is_low = 0 < port < sysctl.values[sysctl.UNPRIVILEGED_PORT_START] and len(address) >= _SMALLEST_ADDRESS
+        if is_low and not task.has_cap(CAP_NET_BIND_SERVICE):
+            raise EACCES(f"port {port}")
         host.bind(self.c.host_fd, address)
 
     def listen(self, task: Task, backlog: int) -> None:
@@ -134,18 +140,19 @@ class Socket(Description):
         deadline_ns = time.monotonic_ns() + timeout_ns if timeout_ns else None
         lib.desc_ref(self.c)
         try:
-            while not host.poll_now(((self.c.host_fd, POLLOUT),))[0]:
-                if not await wait_ready(task, ((self.c, POLLOUT),), deadline_ns):
-                    raise EINPROGRESS("connect timeout")
-            error = self._ask(SO_ERROR)
+            while await wait_ready(task, ((self.c, POLLOUT),), deadline_ns):
+                try:
+                    host.connect(self.c.host_fd, address)  # tells the outcome, and only then is it connected
+                    return
+                except (EINPROGRESS, EALREADY):
+                    continue
+            raise EINPROGRESS("connect timeout")
         except Interrupted:
             if timeout_ns:
                 raise EINTR from None
             raise
         finally:
             lib.desc_unref(self.c)
-        if error:
-            raise LinuxError.from_errno(error)
 
     async def accept(self, task: Task, status: int) -> tuple[CDescription, bytes]:
         """The next connection, with `status` (O_NONBLOCK or 0), and its peer's address: accept(2)."""
@@ -314,7 +321,7 @@ class Socket(Description):
         if (level, option) == (SOL_SOCKET, SO_LINGER) and self.linger is not None:
             return self.linger[:size]
         if not options.is_readable(level, option):
-            raise ENOPROTOOPT(f"{level}:{option}")
+            raise options.unknown(self.family, self.type, level, is_read=True)
         return host.getsockopt(self.c.host_fd, level, option, size)
 
     def set_option(self, task: Task, level: int, option: int, value: bytes) -> None:
@@ -322,7 +329,7 @@ class Socket(Description):
         if options.is_privileged(level, option):
             raise EPERM(f"{level}:{option}")
         if not options.is_writable(level, option):
-            raise ENOPROTOOPT(f"{level}:{option}")
+            raise options.unknown(self.family, self.type, level, is_read=False)
         if (level, option) == (SOL_SOCKET, SO_LINGER):
             if len(value) < _LINGER.size:
                 raise EINVAL("linger")
@@ -348,6 +355,7 @@ class Socket(Description):
         if request == _SIOCGIFCONF:
             return self._list_interfaces(task, argument)
         if request in _INTERFACE_CHANGES:
+            task.memory.read(argument, _IFREQ_SIZE)  # EFAULT comes first
             raise EPERM("the sandbox's interfaces are not the workload's to change")
         raise ENOTTY(f"socket request {request:#x}")
 
@@ -416,8 +424,10 @@ def new_socket(
 
 
 def open_inet(family: int, kind: int, protocol: int, status: int) -> Socket:
-    """socket(2) for AF_INET and AF_INET6. EPERM: raw sockets."""
+    """socket(2) for AF_INET and AF_INET6. EPERM: raw sockets, which must name a protocol."""
     if kind == SOCK_RAW:
+        if not protocol:
+            raise EPROTONOSUPPORT("raw sockets of no protocol")
         raise EPERM("raw sockets")
     host_fd = host.socket(family, kind, protocol)
     return new_socket(Socket, host_fd, family, kind, protocol, status & O_NONBLOCK)

@@ -92,8 +92,11 @@ async def _submit(task: Task, context: Context, request: UserAddr) -> None:
         lib.desc_unref(description.c)
     context.finish(data, request, result)
     if event_fd is not None:
-        with host_errors():
-            os.eventfd_write(event_fd.host_fd, 1)
+        try:
+            with host_errors():
+                os.eventfd_write(event_fd.host_fd, 1)
+        except EAGAIN:
+            pass  # at its largest: the request is done all the same
 
 
 async def _perform(

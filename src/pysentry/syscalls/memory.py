@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _PAGE = 4096
 _NAME_MAX = 249  # without "memfd:"
+_MFD_HUGE_SIZE = 0x3F << 26
 _MFD_FLAGS = MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | MFD_NOEXEC_SEAL | MFD_EXEC
 
 
@@ -89,8 +90,8 @@ def _make_read_only(c: CDescription) -> None:
 
 @syscall
 def memfd_create(task: Task, name: UserAddr, flags: int) -> int:
-    """MFD_HUGETLB answers ENOMEM, as with no huge pages reserved."""
-    if flags & ~_MFD_FLAGS and not flags & MFD_HUGETLB:
+    """MFD_HUGETLB answers ENODEV, as for a size of pages that there is not."""
+    if flags & ~(_MFD_FLAGS | _MFD_HUGE_SIZE if flags & MFD_HUGETLB else _MFD_FLAGS):
         raise EINVAL("flags")
     if flags & MFD_EXEC and flags & MFD_NOEXEC_SEAL:
         raise EINVAL("MFD_EXEC and MFD_NOEXEC_SEAL")
@@ -99,7 +100,7 @@ def memfd_create(task: Task, name: UserAddr, flags: int) -> int:
     except ENAMETOOLONG:
         raise EINVAL("name") from None
     if flags & MFD_HUGETLB:
-        raise ENOMEM("no huge pages")
+        raise ENODEV("no huge pages")
     mode = S_IFREG | (0o666 if flags & MFD_NOEXEC_SEAL else 0o777)
     with task.fd_table.reserve(1, cloexec=bool(flags & MFD_CLOEXEC)) as slots:
         dentry = make_memfd(text, flags & ~MFD_CLOEXEC, mode, task.cred.fsuid, task.cred.fsgid)

@@ -58,16 +58,19 @@ def _kind(value: int) -> int:
 
 @syscall
 def socket(task: Task, domain: int, type: int, protocol: int) -> int:
-    kind = _kind(type)
-    if domain == AF_UNIX:
-        made = open_unix(task, kind, protocol, type)
-    elif domain in (AF_INET, AF_INET6):
-        made = open_inet(domain, kind, protocol, type)
-    elif domain == AF_NETLINK:
-        made = open_netlink(kind, protocol, type)
-    else:
-        raise EAFNOSUPPORT(f"family {domain}")
+    made = _open(task, domain, _kind(type), protocol, type)
     return task.fd_table.alloc(made.c, cloexec=bool(type & _SOCK_CLOEXEC))
+
+
+def _open(task: Task, domain: int, kind: int, protocol: int, status: int) -> Socket:
+    """A socket of any family there is. EAFNOSUPPORT: of another one."""
+    if domain == AF_UNIX:
+        return open_unix(task, kind, protocol, status)
+    if domain in (AF_INET, AF_INET6):
+        return open_inet(domain, kind, protocol, status)
+    if domain == AF_NETLINK:
+        return open_netlink(kind, protocol, status)
+    raise EAFNOSUPPORT(f"family {domain}")
 
 
 @syscall
@@ -76,8 +79,9 @@ def socketpair(task: Task, domain: int, type: int, protocol: int, sv: UserAddr) 
     with task.fd_table.reserve(2, cloexec=bool(type & _SOCK_CLOEXEC)) as slots:
         task.memory.write(sv, _INT32_PAIR.pack(*slots.fds))
         if domain != AF_UNIX:
-            is_known = domain in (AF_INET, AF_INET6, AF_NETLINK)
-            raise EOPNOTSUPP("socketpair") if is_known else EAFNOSUPPORT(f"family {domain}")
+            made = _open(task, domain, kind, protocol, type)  # as Linux: what cannot be made at all says so first
+            lib.desc_unref(made.c)
+            raise EOPNOTSUPP("socketpair")
         first, second = open_pair(task, kind, protocol, type)
         slots.install(first.c, second.c)
     return 0

@@ -92,7 +92,6 @@ _VALUES: dict[str, str] = {
     "=net/core/netdev_max_backlog": "1000",
     "=net/core/optmem_max": "131072",
     "=net/ipv4/ip_local_port_range": "32768\t60999",
-    "net/ipv4/ip_unprivileged_port_start": "1024",
     "=net/ipv4/tcp_keepalive_time": "7200",
     "=net/ipv4/tcp_keepalive_intvl": "75",
     "=net/ipv4/tcp_keepalive_probes": "9",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pysentry.abi.stat import SYSFS_MAGIC
+from pysentry.kernel.proc_status import read_host_path
 from pysentry.platform.native import lib
 from pysentry.vfs.filesystems.generated import Directory, File, GeneratedFileSystem, Link, Node, constant
 from pysentry.vfs.filesystems.proc_sys import tree
@@ -31,6 +32,11 @@ def _file(text: bytes) -> File:
     return File(constant(text))
 
 
+def _node_memory() -> bytes:
+    """All of the memory is in one node, as far as the sandbox is told."""
+    return b"".join(b"Node 0 " + line for line in read_host_path("meminfo").splitlines(keepends=True))
+
+
 def _entries() -> dict[str, Node]:
     count = os.cpu_count() or 1
     all_cpus = _cpu_list(count)
@@ -49,13 +55,15 @@ def _entries() -> dict[str, Node]:
         "devices/system/node/has_cpu": _file(b"0\n"),
         "devices/system/node/node0/cpulist": _file(all_cpus),
         "devices/system/node/node0/cpumap": _file(mask),
+        "devices/system/node/has_memory": _file(b"0\n"),
+        "devices/system/node/has_normal_memory": _file(b"0\n"),
+        "devices/system/node/node0/meminfo": File(_node_memory),
         "devices/system/node/node0/distance": _file(b"10\n"),
         "kernel/mm/transparent_hugepage/enabled": _file(b"always [madvise] never\n"),
         "kernel/mm/transparent_hugepage/defrag": _file(b"always defer defer+madvise [madvise] never\n"),
         "kernel/mm/transparent_hugepage/shmem_enabled": _file(b"always within_size advise [never] deny force\n"),
         "kernel/mm/transparent_hugepage/hpage_pmd_size": _file(b"2097152\n"),
-        "kernel/mm/hugepages/hugepages-2048kB/nr_hugepages": _file(b"0\n"),
-        "kernel/mm/hugepages/hugepages-2048kB/free_hugepages": _file(b"0\n"),
+        "kernel/mm/hugepages": Directory(),  # of no size
         "fs/cgroup": Directory(),
         "block": Directory(),
         "bus": Directory(),
