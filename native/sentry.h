@@ -141,6 +141,9 @@ struct description {
         int64_t pos;        /* DESC_OWN_POS: the file position */
     };
     struct dir_listing *listing; /* directory: snapshot taken at the first getdents */
+    struct epoll_member *memberships; /* in epoll instances (engine/epoll_members.c) */
+    struct epoll_member *members; /* epoll instance: what is in it */
+    uint32_t member_count;
 };
 
 struct fd_slot {
@@ -291,6 +294,9 @@ struct fs_context *fs_copy(const struct fs_context *from);
 void fs_set_cwd(struct fs_context *fs, struct dentry *cwd);
 void fs_set_root(struct fs_context *fs, struct dentry *root);
 
+int  epoll_member_add(struct description *instance, struct description *target, int fd, uint32_t events, uint64_t data); /* 0, -EEXIST, or as epoll_ctl(2) */
+int  epoll_member_change(struct description *instance, struct description *target, int fd, uint32_t events, uint64_t data); /* 0, -ENOENT, ... */
+int  epoll_member_drop(struct description *instance, struct description *target, int fd); /* 0 or -ENOENT */
 int  desc_unshare(struct description *d);          /* a read-only one with DESC_OWN_POS gets a host description of its own: 0 or -errno (native/fast/reopen.c) */
 void desc_follow_copy_up(struct description *d); /* DESC_LOWER and the inode is INODE_UPPER by now: read the new content (native/fast/reopen.c) */
 

@@ -99,6 +99,9 @@ void park_run_ready(void);                  /* tasks that task_wake() put in lin
 int64_t park_next_deadline(void);           /* 0: none */
 void park_run_deadlines(int64_t now);
 
+/* ---- epoll_members.c */
+void epoll_members_closed(struct description *d); /* the last reference is gone; host_fd is still open */
+
 /* ---- files.c */
 void files_bury(void);                      /* frees descriptions that died during the last batch of events */
 

@@ -41,6 +41,8 @@ void desc_unref(struct description *d)
         return;
     if (d->flags & DESC_PY_CLOSE && hooks.description_gone)
         hooks.description_gone(d->id);
+    if (d->memberships || d->members)
+        epoll_members_closed(d);
     if (d->flags & DESC_IN_EPOLL)
         epoll_ctl(engine.epoll, EPOLL_CTL_DEL, d->host_fd, NULL);
     if (d->host_fd >= 0)

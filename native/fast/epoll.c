@@ -1,29 +1,78 @@
-/* epoll.c - epoll_wait, epoll_pwait. Members and their numbers are Python's (kernel/epoll.py); the events are the
+/* epoll.c - epoll_ctl, epoll_wait, epoll_pwait. Members are kept in engine/epoll_members.c; the events are the
  * host's, with the program's own data. A signal always ends the wait with EINTR: signal(7). */
 #define _GNU_SOURCE
 #include "wait.h"
 
 #include <limits.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 
-#define MOST 256
 #define TASK_SIZE_MAX 0x7ffffffff000u
+
+/* ---- epoll_ctl ----------------------------------------------------------------------------------*/
+
+int64_t fast_epoll_ctl(struct task *t, struct trap *tr)
+{
+    struct epoll_event event = {0};
+    int op = int_arg(tr, 1), fd = int_arg(tr, 2);
+    if (op != EPOLL_CTL_DEL && um_read(t, tr->args[3], &event, sizeof event) < 0)
+        return -EFAULT;
+    struct description *instance = fd_get(t, int_arg(tr, 0)), *target = fd_get(t, fd);
+    if (!instance || !target || instance->kind == DESC_PATH || target->kind == DESC_PATH)
+        return -EBADF;
+    if (target->host_fd < 0 || target->kind == DESC_FILE || target->kind == DESC_DIR)
+        return -EPERM;
+    if (instance->kind != DESC_EPOLL || instance == target)
+        return -EINVAL;
+    uint32_t events = event.events & ~(uint32_t)EPOLLWAKEUP;
+    switch (op) {
+    case EPOLL_CTL_ADD:
+        return epoll_member_add(instance, target, fd, events, event.data.u64);
+    case EPOLL_CTL_MOD:
+        return epoll_member_change(instance, target, fd, events, event.data.u64);
+    case EPOLL_CTL_DEL:
+        return epoll_member_drop(instance, target, fd);
+    default:
+        return -EINVAL;
+    }
+}
+
+/* ---- epoll_wait ---------------------------------------------------------------------------------*/
+
+/* Room for `most` events. NULL: no memory. */
+static struct epoll_event *event_buffer(uint32_t most)
+{
+    static struct epoll_event *buffer;
+    static uint32_t capacity;
+    if (most > capacity) {
+        struct epoll_event *larger = realloc(buffer, most * sizeof *buffer);
+        if (!larger)
+            return NULL;
+        buffer = larger;
+        capacity = most;
+    }
+    return buffer;
+}
 
 static int64_t do_wait(struct task *t, struct trap *tr, struct timeout timeout)
 {
-    struct epoll_event events[MOST];
     int32_t most = int_arg(tr, 2);
-    if (most <= 0 || most > INT_MAX / (int)sizeof events[0])
+    if (most <= 0 || most > INT_MAX / (int)sizeof(struct epoll_event))
         return -EINVAL;
-    if (tr->args[1] + (uint64_t)most * sizeof events[0] > TASK_SIZE_MAX)
+    if (tr->args[1] + (uint64_t)most * sizeof(struct epoll_event) > TASK_SIZE_MAX)
         return -EFAULT;
     struct description *d = fd_get(t, int_arg(tr, 0));
     if (!d)
         return -EBADF;
     if (d->kind != DESC_EPOLL)
         return d->kind == DESC_PATH ? -EBADF : -EINVAL;
-    int count = epoll_wait(d->host_fd, events, most < MOST ? most : MOST, 0);
+    if ((uint32_t)most > d->member_count)
+        most = d->member_count ? (int32_t)d->member_count : 1;
+    struct epoll_event *events = event_buffer((uint32_t)most);
+    if (!events)
+        return SENTRY_PUNT;
+    int count = epoll_wait(d->host_fd, events, most, 0);
     if (count < 0)
         return -errno;
     if (!count && !is_over(tr, timeout)) {

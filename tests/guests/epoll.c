@@ -2,6 +2,7 @@
 #include "guest.h"
 
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/time.h>
 
 static volatile sig_atomic_t alarms;
@@ -96,6 +97,11 @@ TEST(control_errors)
     write_file("f", "x");
     CHECK_ERRNO(add(epoll, open("f", O_RDONLY), EPOLLIN, 1), EPERM);
     CHECK_ERRNO(add(epoll, open(".", O_RDONLY), EPOLLIN, 1), EPERM);
+    CHECK_ERRNO(add(ends[0], open(".", O_RDONLY), EPOLLIN, 1), EPERM);
+    CHECK_ERRNO(add(epoll, open("f", O_PATH), EPOLLIN, 1), EBADF);
+    CHECK_ERRNO(add(open("f", O_PATH), ends[1], EPOLLIN, 1), EBADF);
+    CHECK_ERRNO(epoll_ctl(epoll, EPOLL_CTL_MOD, ends[0], NULL), EFAULT);
+    CHECK_ERRNO(epoll_ctl(999, EPOLL_CTL_ADD, 999, NULL), EFAULT);
     CHECK_OK(epoll_ctl(epoll, EPOLL_CTL_DEL, ends[0], NULL));
 }
 
@@ -116,6 +122,41 @@ TEST(many_descriptors_come_in_turns)
     }
     for (int i = 0; i < 16; i++)
         CHECK(seen[i] > 0);
+}
+
+TEST(as_many_events_as_were_asked_for)
+{
+    enum { MEMBERS = 600 };
+    int epoll = epoll_create1(0), counter = eventfd(1, 0);
+    for (int i = 0; i < MEMBERS; i++)
+        REQUIRE_OK(add(epoll, dup(counter), EPOLLIN, (uint64_t)i));
+    static struct epoll_event events[MEMBERS + 1];
+    CHECK_EQ(epoll_wait(epoll, events, MEMBERS + 1, -1), MEMBERS);
+    static bool seen[MEMBERS];
+    for (int i = 0; i < MEMBERS; i++)
+        seen[events[i].data.u64] = true;
+    for (int i = 0; i < MEMBERS; i++)
+        CHECK(seen[i]);
+    for (int fd = epoll + 2; fd < epoll + 2 + MEMBERS; fd += 2) /* every other one */
+        close(fd);
+    CHECK_EQ(epoll_wait(epoll, events, MEMBERS, -1), MEMBERS); /* the description is open: they are members yet */
+    close_range((unsigned)counter, ~0u, 0);
+    CHECK_EQ(epoll_wait(epoll, events, MEMBERS, 0), 0);
+}
+
+TEST(closing_an_instance_leaves_its_members)
+{
+    int first = epoll_create1(0), second = epoll_create1(0), counter = eventfd(1, 0);
+    CHECK_OK(add(first, counter, EPOLLIN, 1));
+    CHECK_OK(add(second, counter, EPOLLIN, 2));
+    close(first);
+    struct epoll_event event;
+    CHECK_EQ(epoll_wait(second, &event, 1, -1), 1);
+    CHECK_EQ(event.data.u64, 2);
+    CHECK_OK(epoll_ctl(second, EPOLL_CTL_DEL, counter, NULL));
+    CHECK_OK(add(second, counter, EPOLLIN, 3));
+    CHECK_EQ(epoll_wait(second, &event, 1, -1), 1);
+    CHECK_EQ(event.data.u64, 3);
 }
 
 TEST(closing_removes_the_descriptor)

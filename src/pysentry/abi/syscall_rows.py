@@ -239,7 +239,7 @@ ROWS: tuple[tuple[int, str, str, str, str, str], ...] = (
     (230, 'clock_nanosleep', 'time', 'host, else EINVAL', 'partial', "Sleeping on another task's CPU clock answers EINVAL."),
     (231, 'exit_group', 'process', 'host', 'full', ''),
     (232, 'epoll_wait', 'epoll', 'fast', 'full', ''),
-    (233, 'epoll_ctl', 'epoll', 'python', 'full', 'EPOLLWAKEUP keeps no machine awake: the sandbox cannot suspend one.'),
+    (233, 'epoll_ctl', 'epoll', 'fast', 'full', 'EPOLLWAKEUP keeps no machine awake: the sandbox cannot suspend one.'),
     (234, 'tgkill', 'signal', 'control', 'full', ''),
     (235, 'utimes', 'attr', 'python', 'full', ''),
     (236, 'vserver', 'denied', 'error ENOSYS', 'full', 'Never implemented on x86-64, or removed: Linux answers ENOSYS too.'),

@@ -367,13 +367,6 @@ def watch_close(c: CDescription, watcher: CloseWatcher) -> None:
         watchers.append(watcher)
 
 
-def unwatch_close(identity: int, watcher: CloseWatcher) -> None:
-    """Takes watch_close() back."""
-    watchers = _close_watchers.get(identity)
-    if watchers and watcher in watchers:
-        watchers.remove(watcher)
-
-
 def description_gone(identity: int) -> None:
     """The engine: the last reference of a DESC_PY_CLOSE description is gone; its host descriptor is still open."""
     for watcher in _close_watchers.pop(identity, ()):

@@ -73,6 +73,7 @@ class CDescription(Protocol):
     dir_pos: int
     pos: int
     listing: Any
+    member_count: int
 
 
 class CFdSlot(Protocol):

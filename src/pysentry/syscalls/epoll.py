@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from struct import Struct
 
-from pysentry.abi.errno import EFAULT, EINTR, EINVAL
+from pysentry.abi.errno import EBADF, EFAULT, EINTR, EINVAL
 from pysentry.kernel.description import description_of
-from pysentry.kernel.epoll import EPOLL_CTL_DEL, EVENT_SIZE, Epoll
+from pysentry.kernel.epoll import EPOLL_CTL_DEL, EVENT_SIZE, Epoll, require_pollable
 from pysentry.kernel.poll import deadline_after, use_signal_mask
 from pysentry.kernel.wait import Interrupted
+from pysentry.platform.native import lib
 from pysentry.syscalls.registry import syscall
 
 TYPE_CHECKING = False
@@ -40,6 +41,9 @@ def epoll_create1(task: Task, flags: int) -> int:
 def epoll_ctl(task: Task, epfd: int, op: int, fd: int, event: UserAddr) -> int:
     events, data = (0, 0) if op == EPOLL_CTL_DEL else task.memory.read_struct(event, _EVENT)
     epoll, target = task.fd_table.get(epfd), task.fd_table.get(fd)
+    if lib.DESC_PATH in (epoll.kind, target.kind):
+        raise EBADF("O_PATH")
+    require_pollable(target)
     _instance(description_of(epoll)).control(op, fd, target, events, data)
     return 0
 

@@ -20,7 +20,7 @@ SOURCES = [
       ("path", "open", "lower", "reopen", "stat", "dir", "names", "rename", "attr", "io", "copy", "seek", "fcntl",
        "identity", "ioctl", "memory")
       if (NATIVE / "fast" / f"{name}.c").exists()],
-    *[NATIVE / "engine" / f"{name}.c" for name in ("clock", "files", "memory")],
+    *[NATIVE / "engine" / f"{name}.c" for name in ("clock", "epoll_members", "files", "memory")],
     *sorted((NATIVE / "gofer").glob("*.c")),
 ]  # fmt: skip
 FLAGS = ["-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-Wshadow", "-fsanitize=address,undefined",
