@@ -88,12 +88,13 @@ def test_timeouts_end_with_eagain_and_are_never_restarted(kernel: Kernel) -> Non
 
 
 @pytest.mark.parametrize(
-    ("family", "kind", "error"),
-    [(38, RAW, errno.EAFNOSUPPORT), (17, RAW, errno.EAFNOSUPPORT), (-1, STREAM, errno.EAFNOSUPPORT),
-     (AF_INET, RAW, errno.EPERM), (AF_INET, STREAM | 0x100, errno.EINVAL), (1, 9, errno.ESOCKTNOSUPPORT)],
+    ("family", "kind", "protocol", "error"),
+    [(38, RAW, 0, errno.EAFNOSUPPORT), (17, RAW, 0, errno.EAFNOSUPPORT), (-1, STREAM, 0, errno.EAFNOSUPPORT),
+     (AF_INET, RAW, 1, errno.EPERM), (AF_INET, RAW, 0, errno.EPROTONOSUPPORT),
+     (AF_INET, STREAM | 0x100, 0, errno.EINVAL), (1, 9, 0, errno.ESOCKTNOSUPPORT)],
 )  # fmt: skip
-def test_sockets_that_are_not_to_be_had(kernel: Kernel, family: int, kind: int, error: int) -> None:
-    assert Call(kernel, "socket", family, kind, 0).errno == error
+def test_sockets_that_are_not_to_be_had(kernel: Kernel, family: int, kind: int, protocol: int, error: int) -> None:
+    assert Call(kernel, "socket", family, kind, protocol).errno == error
 
 
 def test_options(kernel: Kernel) -> None:
