@@ -44,6 +44,7 @@ def run(
     timeout_s: float | None = None,
     pids: int | None = None,
     net: str | None = None,
+    egress: Iterable[str] = (),
     tty: bool = False,
     platform: str | None = None,
     fast_path: bool = True,
@@ -60,6 +61,7 @@ def run(
         argv: the program and its arguments.
         rootfs: root directory; None: the host's, read-only below an overlay in memory.
         binds: (host path, path inside, "ro" or "rw").
+        egress: with net="host": the addresses that may be reached, as `--egress` takes them.
         env: variables set on top of the caller's.
         changes: tell what the run changed below `rootfs` (in Result.changes).
         export: a file for what it changed, as a tar archive: a layer of an OCI image.
@@ -80,6 +82,8 @@ def run(
             words += [f"--{name}", os.fspath(value) if isinstance(value, os.PathLike) else str(value)]
     for source, target, mode in binds:
         words += ["--bind", f"{source}:{target}:{mode}"]
+    for rule in egress:
+        words += ["--egress", rule]
     for path in tmpfs:
         words += ["--tmpfs", path]
     for name, value in (env or {}).items():

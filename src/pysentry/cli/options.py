@@ -46,6 +46,12 @@ RUN = (
     Option("timeout", "value", "TIME", "End the whole tree after 2, 1.5s, 500ms, 5m, ...; exit status 124."),
     Option("pids", "value", "N", "Most processes and threads at a time; fork answers EAGAIN beyond. Default: 4096."),
     Option("net", "value", "none|host", "Network: loopback of its own (none), or the host's. Default: none."),
+    Option(
+        "egress",
+        "list",
+        "ADDR[/BITS][:PORT[-PORT]]",
+        "With --net host: reach only this; [ADDR/BITS]:PORT for IPv6, any:PORT for all addresses.",
+    ),
     Option("tty", "flag", "", "Give the program a terminal even if stdin or stdout is none.", "t"),
     Option(
         "trace", "optional", "FILE", "Print every system call like strace, with how it was answered. Default: stderr."

@@ -1,7 +1,7 @@
-"""Egress policy: which addresses the workload may reach.
+"""Who is asked before the workload reaches an address.
 
-In the sandbox's own network namespace there is only loopback, and everything is allowed. With the host's network
-(`--network=host`, later) boot installs a policy here; the sentry's own filter cannot look into an address.
+In a network namespace of the sandbox's own there is only what was put there: everything is allowed. With the host's
+network boot may put rules here (net/egress.py).
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-check: Callable[[int, bytes], None] | None = None
-"""check(family, sockaddr) raises EACCES or ENETUNREACH; called before connect(2) and sends that name an address."""
+check: Callable[[int, bytes, bool], None] | None = None
+"""check(the socket's family, sockaddr, is_sending) raises EACCES."""
 
 
-def check_egress(family: int, address: bytes) -> None:
-    """Raises what the policy says about an address; returns where there is none."""
+def check_egress(family: int, sockaddr: bytes, is_sending: bool) -> None:
+    """Before connect(2), and before a message is sent to an address. EACCES: it must not be reached."""
     if check is not None:
-        check(family, address)
+        check(family, sockaddr, is_sending)

@@ -129,7 +129,7 @@ class Socket(Description):
 
     async def connect(self, task: Task, address: bytes) -> None:
         """connect(2): waits for the handshake unless the socket is O_NONBLOCK (EINPROGRESS)."""
-        check_egress(self.family, address)
+        check_egress(self.family, address, is_sending=False)
         try:
             host.connect(self.c.host_fd, address)
             return
@@ -187,7 +187,7 @@ class Socket(Description):
     async def send(self, task: Task, iovs: Iovecs, flags: int, address: bytes, control: bytes) -> int:
         """sendto(2), sendmsg(2): bytes sent. `control`: packed struct cmsghdr, as the program has them."""
         if address:
-            check_egress(self.family, address)
+            check_egress(self.family, address, is_sending=True)
         return await self.send_to_host(task, iovs, flags, address, _checked_control(control))
 
     async def send_to_host(self, task: Task, iovs: Iovecs, flags: int, to: bytes, extra: bytes) -> int:

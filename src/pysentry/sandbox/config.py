@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from pysentry.net.egress import Rule
     from pysentry.sandbox.container import Container
     from pysentry.sandbox.process import ProcessSpec
 
@@ -65,8 +66,8 @@ class RunConfig:
     """One run. Paths are absolute; every value was checked.
 
     argv, env: as execve(2) takes them, str with surrogateescape. binds: (host path, path inside, is_read_only).
-    timeout_s: seconds or None. trace, stats, changes: None (off), "-" (stderr) or a file. report_path, export: a file
-    or None.
+    egress: rules for the host's network; none: all of it can be reached. timeout_s: seconds or None. trace, stats,
+    changes: None (off), "-" (stderr) or a file. report_path, export: a file or None.
 
     Of containers only: container, process (argv, env, cwd and user above are not used then), mounts (binds and tmpfs
     are not), root_writable: the rootfs is changed in place; overlay: or an overlay in memory is above it;
@@ -83,6 +84,7 @@ class RunConfig:
         "cwd",
         "devices",
         "domainname",
+        "egress",
         "env",
         "export",
         "fast_path",
@@ -133,6 +135,7 @@ class RunConfig:
         self.tty: bool | None = None
         """True: -t; None: as stdin and stdout are."""
         self.net = "none"
+        self.egress: list[Rule] = []
         self.is_verbose = False
         self.closed_stdio: tuple[int, ...] = ()
         """Which of 0, 1, 2 our caller had closed: the program has them closed too."""
@@ -174,6 +177,8 @@ def run_config(options: Mapping[str, object], argv: list[str], environ: Mapping[
             _SETTERS[name](config, one)
     if "cwd" not in options:
         config.cwd = _caller_cwd() if config.rootfs == "/" else "/"
+    if config.egress and config.net != "host":
+        raise ConfigError("--egress: there is nothing to reach without --net host")
     if "user" in options:  # after --rootfs: names are looked up there
         config.user = parse_user(str(options["user"]), config.rootfs)
     return config
@@ -312,6 +317,15 @@ def _set_net(config: RunConfig, value: str) -> None:
     config.net = _choice("--net", NETWORKS, value)
 
 
+def _add_egress(config: RunConfig, value: str) -> None:
+    from pysentry.net.egress import parse_rule
+
+    try:
+        config.egress.append(parse_rule(value))
+    except ValueError as error:
+        raise ConfigError(f"--egress {value}: {error}") from None
+
+
 def _output(option: str, value: str) -> str:
     if not value or "\0" in value:
         raise ConfigError(f"{option}=: expected a file name")
@@ -368,6 +382,7 @@ _SETTERS = {
     "fast_path": _set_fast_path,
     "pids": _set_pids,
     "net": _set_net,
+    "egress": _add_egress,
     "tty": _set_tty,
     "verbose": _set_verbose,
 }

@@ -62,9 +62,10 @@ def announce(config: RunConfig, engine: str, host_uid: int) -> None:
     if not config.is_verbose:
         return
     chosen = "chosen for this host" if config.platform == "auto" else "as asked"
+    limited = f", {len(config.egress)} egress rules" if config.egress else ""
     lines = [
         f"engine: {engine} ({chosen}); fast path: {'on' if config.fast_path else 'off'}",
-        f"root: {config.rootfs} (read-only, overlay in memory); network: {config.net}; host user: {host_uid}",
+        f"root: {config.rootfs} (read-only, overlay in memory); network: {config.net}{limited}; host user: {host_uid}",
     ]
     for source, target, is_read_only in config.binds:
         lines.append(f"bind: {source} on {target} ({'read-only' if is_read_only else 'writable'})")

@@ -8,6 +8,7 @@ import sys
 from pysentry.kernel.description import description_gone
 from pysentry.kernel.late import late
 from pysentry.kernel.uts import NAME_MAX, uts
+from pysentry.net import policy
 from pysentry.platform import hooks
 from pysentry.syscalls._modules import MODULES
 from pysentry.syscalls.registry import LATE
@@ -55,6 +56,10 @@ def connect(config: RunConfig) -> None:
     devices.register(*devices.LOOP_CONTROL, late("pysentry.kernel.loop", "open_control"))
     if config.container is not None or config.mounts:
         import_module("pysentry.vfs.container_root")
+    if config.egress:
+        from pysentry.net.egress import Egress
+
+        policy.check = Egress(config.egress).check
     uts.nodename = os.fsencode(config.hostname)[:NAME_MAX]
     hooks.on_fd_closed.append(_fd_closed)
     hooks.on_fd_closed.append(_queue_closed)

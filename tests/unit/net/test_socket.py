@@ -124,12 +124,12 @@ def test_a_lingering_close_never_reaches_the_host(kernel: Kernel) -> None:
 def test_the_egress_policy_is_asked(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def refuse(family: int, address: bytes) -> None:
-        asked.append((family, address[4:8]))
+    def refuse(family: int, address: bytes, is_sending: bool) -> None:
+        asked.append((family, address[4:8], is_sending))
         raise EACCES("policy")
 
     monkeypatch.setattr(policy, "check", refuse)
     assert Call(kernel, "connect", kernel.call("socket", AF_INET, STREAM, 0), *loopback(80)).errno == errno.EACCES
     datagrams = kernel.call("socket", AF_INET, DGRAM, 0)
     assert Call(kernel, "sendto", datagrams, bytearray(b"x"), 1, 0, *loopback(53)).errno == errno.EACCES
-    assert asked == [(AF_INET, bytes([127, 0, 0, 1]))] * 2
+    assert asked == [(AF_INET, bytes([127, 0, 0, 1]), is_sending) for is_sending in (False, True)]
