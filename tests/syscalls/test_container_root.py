@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.container import BUSYBOX, Container, busybox_root
+from tests.harness.container import Container, busybox_root
 from tests.harness.guest_programs import build
+from tests.harness.programs import need
 from tests.harness.runner import session_directory
 
 FAMILIES = ("attr", "dir", "io", "locks", "memory", "open", "stat")
@@ -17,9 +18,8 @@ FAMILIES = ("attr", "dir", "io", "locks", "memory", "open", "stat")
 
 @pytest.fixture(scope="module")
 def root() -> Path:
-    if not BUSYBOX.exists():
-        pytest.skip("needs busybox-static")
-    place = session_directory() / "container-root"
+    need("busybox", "busybox-static")
+    place = session_directory() / f"container-root-{os.getpid()}"  # each xdist worker has one
     busybox_root(place)
     for name in ("guests", "work", "usr/bin"):
         (place / name).mkdir(parents=True)
