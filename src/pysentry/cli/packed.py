@@ -3,15 +3,18 @@
 A start spends half of its time finding, opening and reading .pyc files; the pack holds the code of all modules in one.
 It is a cache like __pycache__ and has the same rules: a module whose source has another size or time than when the
 pack was written, or another interpreter, is imported in the ordinary way. Written by pack.py at build time.
+
+A verb needs a fifth of it, so modules are read one by one; a sentry needs nearly all, and after the lock-up it has no
+files: it reads the whole.
 """
 
 from __future__ import annotations
 
 import _frozen_importlib
 import marshal
+import posix
 import sys
 from _imp import _fix_co_filename  # type: ignore[attr-defined]
-from posix import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +26,9 @@ Entry = tuple[bool, int, int, int, int]
 not to be compared. A pack is the size of the index in four bytes, the index marshalled, and the code of all modules."""
 
 NAME = "__pycache__/modules.%s.pack"
+WHOLE_FROM = "pysentry.sandbox.boot"
+"""Who imports this becomes a sentry."""
+_MOST_INDEX_BYTES = 1 << 20
 
 
 def path_for(folder: str) -> str:
@@ -31,24 +37,75 @@ def path_for(folder: str) -> str:
 
 
 class Pack:
-    """A finder and loader of the modules in one pack."""
+    """A finder and loader of the modules in one pack. Raises OSError and what a broken index raises."""
 
-    def __init__(self, folder: str, index: dict[str, Entry], codes: memoryview) -> None:
+    def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._index = index
-        self._codes = codes
+        self._path = path_for(folder)
+        self._stamp: tuple[int, int, int] | None = None
+        self._whole: memoryview | None = None
         self._is_held = False
+        head = self._read(0, 32768)
+        self._codes_at = 4 + int.from_bytes(head[:4], "little")
+        if len(head) < self._codes_at <= _MOST_INDEX_BYTES:
+            head = self._read(0, self._codes_at)
+        self._index: dict[str, Entry] = marshal.loads(head[4 : self._codes_at])
+        if not isinstance(self._index, dict):
+            raise ValueError("no index")
+
+    def _read(self, start: int, size: int) -> bytes:
+        """Of the file that was opened first: one that has replaced it meanwhile has another index. OSError."""
+        fd = posix.open(self._path, posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            status = posix.fstat(fd)
+            stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
+            if self._stamp is None:
+                self._stamp = stamp
+            elif stamp != self._stamp:
+                raise OSError("the pack was written again")
+            return posix.pread(fd, size, start)
+        finally:
+            posix.close(fd)
+
+    def _code(self, entry: Entry) -> bytes | memoryview | None:
+        """None: it cannot be read any more."""
+        _, _, _, start, size = entry
+        start += self._codes_at
+        if self._whole is not None:
+            return self._whole[start : start + size]
+        try:
+            return self._read(start, size)
+        except OSError:
+            return None
+
+    def _take_whole(self) -> None:
+        if self._whole is None and self._stamp is not None:
+            try:
+                self._whole = memoryview(self._read(0, self._stamp[2]))
+            except OSError:
+                pass
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         entry = self._index.get(name)
         if entry is None:
             return None
+        if name == WHOLE_FROM:
+            self._take_whole()
         is_package = entry[0]
         place = f"{self._folder}/{name.replace('.', '/')}"
         source = f"{place}/__init__.py" if is_package else f"{place}.py"
         if not self._is_held and not _is_fresh(source, entry):
             return None
-        spec: ModuleSpec = _frozen_importlib.ModuleSpec(name, self, origin=source, is_package=is_package)  # type: ignore[arg-type]
+        code = self._code(entry)
+        if code is None:
+            return None
+        spec: ModuleSpec = _frozen_importlib.ModuleSpec(
+            name,
+            self,  # type: ignore[arg-type]
+            origin=source,
+            loader_state=code,
+            is_package=is_package,
+        )
         spec.has_location = True
         if is_package:
             spec.submodule_search_locations = [place]
@@ -57,7 +114,8 @@ class Pack:
     def hold(self) -> bool:
         """Before there are no files any more: what was not imported yet will come from here, however its sources
         change. False: something is not fresh, and nothing is held."""
-        self._is_held = all(
+        self._take_whole()
+        self._is_held = self._whole is not None and all(
             _is_fresh(f"{self._folder}/{name.replace('.', '/')}.py", entry)
             for name, entry in self._index.items()
             if name not in sys.modules and not entry[0]
@@ -71,8 +129,8 @@ class Pack:
         spec = module.__spec__
         assert spec is not None
         assert spec.origin is not None
-        _, _, _, start, size = self._index[spec.name]
-        code: CodeType = marshal.loads(self._codes[start : start + size])
+        code: CodeType = marshal.loads(spec.loader_state)
+        spec.loader_state = None
         _fix_co_filename(code, spec.origin)
         exec(code, module.__dict__)
 
@@ -82,7 +140,7 @@ def _is_fresh(source: str, entry: Entry) -> bool:
     if time_ns < 0:
         return True
     try:
-        status = stat(source)
+        status = posix.stat(source)
     except OSError:
         return False
     return status.st_mtime_ns == time_ns and status.st_size == size
@@ -91,11 +149,7 @@ def _is_fresh(source: str, entry: Entry) -> bool:
 def install(folder: str) -> None:
     """Uses the pack of the packages below `folder`, if there is a fresh one."""
     try:
-        with open(path_for(folder), "rb") as file:
-            whole = memoryview(file.read())
-        codes_at = 4 + int.from_bytes(whole[:4], "little")
-        index = marshal.loads(whole[4:codes_at])
+        pack = Pack(folder)
     except (OSError, ValueError, EOFError, TypeError):
         return
-    if isinstance(index, dict):
-        sys.meta_path.insert(0, Pack(folder, index, whole[codes_at:]))
+    sys.meta_path.insert(0, pack)
