@@ -125,3 +125,14 @@ def test_the_first_program_has_it() -> None:
         started.start()
         assert started.wait() == 9
         started.close()
+
+
+@pytest.mark.parametrize("platform", ["seccomp", "ptrace"])
+def test_programs_that_join_have_the_first_ones(platform: str) -> None:
+    """`exec` doesn't send a filter: the sentry keeps the container's."""
+    first = process("sleep", "1000", seccomp=profile("ALLOW", rule("ERRNO", "uname", errnoRet=13)))
+    started = Sentry(session_directory() / f"seccomp-{os.getpid()}-{time.monotonic_ns()}", platform, first)
+    started.start()
+    line = "import os\ntry: os.uname()\nexcept OSError as e: print(e.errno)"
+    assert started.output(PYTHON, "-c", line) == ("13\n", 0)
+    started.close()

@@ -27,7 +27,7 @@ def execute(call: Call) -> int:
     asked.preserve_fds = call.number("preserve_fds")
     if asked.process_file and asked.argv:
         raise UsageError("a command and --process exclude each other")
-    return execute_inside(call.store, identity, asked, call.settings, call.log)
+    return execute_inside(call.store, identity, asked, call.log)
 
 
 def _gid(word: str) -> int:

@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import os
 
-from pysentry.oci.document import read_document, words
+from pysentry.oci.document import parse, read_file, words
 from pysentry.oci.errors import BundleError, SpecError
 from pysentry.oci.spec import Spec
-from pysentry.oci.spec_process import Process
+from pysentry.oci.spec_process import Process, check_process
 
 CONFIG = "config.json"
 
 
 class Bundle:
-    """path: absolute, without symlinks. rootfs: absolute, a directory."""
+    """path: absolute, without symlinks. rootfs: absolute, a directory. document: config.json as it was read."""
 
-    __slots__ = ("path", "rootfs", "spec")
+    __slots__ = ("document", "path", "rootfs", "spec")
 
-    def __init__(self, path: str, rootfs: str, spec: Spec) -> None:
+    def __init__(self, path: str, rootfs: str, spec: Spec, document: bytes = b"") -> None:
         self.path = path
         self.rootfs = rootfs
         self.spec = spec
+        self.document = document
 
     @property
     def process(self) -> Process:
@@ -39,31 +40,10 @@ def open_bundle(path: str = "") -> Bundle:
         BundleError: what is missing on the host. SpecError: what is wrong in config.json.
     """
     where = _directory(path)
-    spec = Spec(read_document(os.path.join(where, CONFIG), CONFIG, f"JSON specification file {CONFIG} not found"))
+    document = read_file(os.path.join(where, CONFIG), f"JSON specification file {CONFIG} not found")
+    spec = Spec(parse(document, CONFIG))
     check_process(spec.process)
-    return Bundle(where, _rootfs(spec, where), spec)
-
-
-def read_process(path: str) -> Process:
-    """The document of `exec --process`, checked as config.json's process is. BundleError, SpecError."""
-    name = os.path.basename(path) or path
-    fields = read_document(path, name, f"open {path}: no such file or directory", is_regular=False)
-    process = Process(fields)
-    check_process(process)
-    return process
-
-
-def check_process(process: Process | None) -> None:
-    """What runc demands of a process before it starts one."""
-    if process is None:
-        raise SpecError("process", "process property must not be empty")
-    at = f"{process.path}." if process.path else ""
-    if not process.cwd:
-        raise SpecError(f"{at}cwd", "Cwd property must not be empty")
-    if not process.cwd.startswith("/"):
-        raise SpecError(f"{at}cwd", "Cwd must be an absolute path")
-    if not process.args:
-        raise SpecError(f"{at}args", "args must not be empty")
+    return Bundle(where, _rootfs(spec, where), spec, document)
 
 
 def _directory(path: str) -> str:

@@ -212,11 +212,16 @@ def parse(data: bytes, name: str) -> Fields:
 
 
 def read_document(path: str, name: str, missing: str, is_regular: bool = True) -> Fields:
-    """Reads and parses a file. `missing` is the message where there is none. is_regular: a FIFO or a device is refused,
-    and never waited for.
+    """Reads and parses a file; arguments as read_file() and parse() have them. BundleError, SpecError."""
+    return parse(read_file(path, missing, is_regular), name)
+
+
+def read_file(path: str, missing: str, is_regular: bool = True) -> bytes:
+    """A file, or as much of it as parse() needs to find it too large. `missing` is the message where there is none.
+    is_regular: a FIFO or a device is refused, and never waited for.
 
     Raises:
-        BundleError: it cannot be read. SpecError: as parse().
+        BundleError: it cannot be read.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | (os.O_NONBLOCK if is_regular else 0))
@@ -229,7 +234,7 @@ def read_document(path: str, name: str, missing: str, is_regular: bool = True) -
     try:
         if is_regular and not stat.S_ISREG(os.fstat(fd).st_mode):
             raise BundleError(f"{path}: not a regular file")
-        return parse(read_bounded(fd), name)
+        return read_bounded(fd)
     except OSError as error:
         raise BundleError(f"read {path}: {words(error)}") from None
     finally:

@@ -9,8 +9,11 @@ from __future__ import annotations
 import os
 
 from pysentry.oci import client, console, ending, pidfile, proxy
+from pysentry.oci.document import parse
 from pysentry.oci.errors import CgroupError, ContainerFailedError, ExecStateError, NotRunningError, OciError, UsageError
+from pysentry.oci.spec_process import Process, read_process
 from pysentry.oci.state import CONFIG, CREATED, PAUSED, RUNNING
+from pysentry.oci.translate_process import process_spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pysentry.oci.log import Log
-    from pysentry.oci.settings import Settings
-    from pysentry.oci.spec_process import Process
     from pysentry.oci.state import Directory, Record, Store
     from pysentry.sandbox.messages import Document
     from pysentry.sandbox.process import ProcessSpec
@@ -64,7 +65,7 @@ class Execution:
         self.preserve_fds = 0
 
 
-def execute(store: Store, identity: str, asked: Execution, settings: Settings, log: Log) -> int:
+def execute(store: Store, identity: str, asked: Execution, log: Log) -> int:
     """Runs the program. Returns our exit status: the program's, or 0 when it was detached.
 
     Raises:
@@ -73,7 +74,7 @@ def execute(store: Store, identity: str, asked: Execution, settings: Settings, l
     with store.look(identity) as directory:
         record = directory.load()
         _check_status(ending.status_of(directory, record), asked)
-        process = _describe(directory, record, asked, settings, log)
+        process = _describe(directory, asked, log)
         console.check(process.terminal, asked.console_socket, asked.is_detached)
         if process.terminal and process.console_size is None and not asked.is_detached:
             process.console_size = console.own_size()
@@ -92,23 +93,14 @@ def _check_status(status: str, asked: Execution) -> None:
         raise ExecStateError(status)
 
 
-def _describe(directory: Directory, record: Record, asked: Execution, settings: Settings, log: Log) -> ProcessSpec:
-    from pysentry.oci.bundle import check_process, read_process
-    from pysentry.oci.spec import decode_spec
-    from pysentry.oci.translate import process_spec
-
+def _describe(directory: Directory, asked: Execution, log: Log) -> ProcessSpec:
     saved = directory.read(CONFIG)
-    if saved is None:
+    section = None if saved is None else parse(saved, CONFIG).section("process")
+    if section is None:
         raise OciError(f"{directory.path}/{CONFIG} is missing")
-    spec = decode_spec(saved)
-    if asked.process_file:
-        process = read_process(asked.process_file)
-    else:
-        check_process(spec.process)
-        assert spec.process is not None
-        process = _changed(spec.process, asked)
-
-    described, warnings = process_spec(process, spec)
+    first = Process(section)
+    process = read_process(asked.process_file) if asked.process_file else _changed(first, asked)
+    described, warnings = process_spec(process, first)
     for warning in warnings:
         log.warn(warning)
     return described

@@ -200,8 +200,7 @@ def _prepare(
     for warning in (*warnings, *more):
         log.warn(warning)
     try:
-        with open(os.path.join(bundle.path, CONFIG), "rb") as document:
-            directory.write(CONFIG, document.read())  # for `exec`, whatever happens to the bundle
+        directory.write(CONFIG, bundle.document)  # for `exec`, whatever happens to the bundle
     except OSError as error:
         raise OciError(f"unable to save the state: {error.strerror}") from None
     container = Container(record.identity, -1, client.listen(directory).detach())

@@ -15,7 +15,6 @@ import struct
 
 from pysentry.abi.syscall_nr import NR_CLOSE, NR_DUP3, NR_EXECVEAT, NR_RECVMSG
 from pysentry.oci.errors import OciError, SpecError
-from pysentry.platform.native import lib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -167,6 +166,8 @@ def _own_calls() -> _Code:
     the three by which the ptrace platform hands over a descriptor. The program's own call was judged before. If the
     program makes such a call by itself, it goes to the sentry like all others: this filter is passed, ours is not.
     """
+    from pysentry.platform.native import lib  # `features` asks for our actions only
+
     magic = lib.STUB_MAGIC
 
     def is_magic(index: int) -> _Code:

@@ -1,11 +1,15 @@
 """`process` of config.json, which is also the document that `exec --process` reads.
 
-Owns types and ranges. What a value means for the sandbox is said in translate.py.
+Owns types and ranges, and what runc demands of a process, in its words. What a value means for the sandbox is said in
+translate_process.py.
 """
 
 from __future__ import annotations
 
-from pysentry.oci.document import INT32, UINT32, UINT64, Fields
+import os
+
+from pysentry.oci.document import INT32, UINT32, UINT64, Fields, read_document
+from pysentry.oci.errors import SpecError
 from pysentry.oci.spec_names import IO_PRIORITY_CLASSES, SCHEDULER_FLAGS, SCHEDULER_POLICIES
 
 CAPABILITY_SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
@@ -129,3 +133,25 @@ class Process:
         fields.text("commandLine")
         # Last, so that a value of a wrong type is told before one that is missing.
         fields.require("cwd")
+
+
+def read_process(path: str) -> Process:
+    """The document of `exec --process`, checked as config.json's process is. BundleError, SpecError."""
+    name = os.path.basename(path) or path
+    fields = read_document(path, name, f"open {path}: no such file or directory", is_regular=False)
+    process = Process(fields)
+    check_process(process)
+    return process
+
+
+def check_process(process: Process | None) -> None:
+    """What runc demands of a process before it starts one."""
+    if process is None:
+        raise SpecError("process", "process property must not be empty")
+    at = f"{process.path}." if process.path else ""
+    if not process.cwd:
+        raise SpecError(f"{at}cwd", "Cwd property must not be empty")
+    if not process.cwd.startswith("/"):
+        raise SpecError(f"{at}cwd", "Cwd must be an absolute path")
+    if not process.args:
+        raise SpecError(f"{at}args", "args must not be empty")

@@ -232,6 +232,7 @@ class Connection:
             raise ProtocolError(f"process: {error!r}") from None
         if not process.terminal and len(self._fds) < 3:
             raise ProtocolError("0, 1 and 2 are missing")
+        process.seccomp = process.seccomp or control.first.seccomp
         birth = control.make_birth(process)
         master = -1
         if process.terminal:

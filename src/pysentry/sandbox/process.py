@@ -33,8 +33,8 @@ class ProcessSpec:
 
     umask: None: 022. caps: None: all for uid 0, none for others. rlimits: {RLIMIT_*: (soft, hard)}.
     oom_score_adj: None: as it is. seccomp: a compiled BPF program that the host kernel applies to the new process from
-    its exec on, on top of ours; None: none. terminal: a pty of its own is its 0, 1, 2 and its controlling terminal.
-    console_size: (rows, columns) or None.
+    its exec on, on top of ours; None: that of the container's first program, if it has one. terminal: a pty of its own
+    is its 0, 1, 2 and its controlling terminal. console_size: (rows, columns) or None.
     """
 
     __slots__ = (

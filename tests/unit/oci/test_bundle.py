@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from pyfakefs.fake_filesystem import FakeFilesystem
 
-from pysentry.oci.bundle import open_bundle, read_process
+from pysentry.oci.bundle import open_bundle
 from pysentry.oci.errors import BundleError, OciError, SpecError
+from pysentry.oci.spec_process import read_process
 from tests.harness.oci_documents import minimal
 
 
