@@ -21,7 +21,7 @@ from pysentry.kernel.description import RLIM_INFINITY, RLIMIT_FSIZE, SIGXFSZ
 from pysentry.platform.native import ffi, lib
 from pysentry.syscalls.registry import syscall
 from pysentry.vfs import notify
-from pysentry.vfs.filesystem import filesystem_of
+from pysentry.vfs.filesystem import AttributeChange, filesystem_of
 from pysentry.vfs.open import is_executing
 from pysentry.vfs.permissions import (
     MAY_WRITE,
@@ -111,7 +111,7 @@ def _chmod(task: Task, dentry: CDentry, mode: int) -> int:
         raise EOPNOTSUPP("mode of a symlink")
     if not is_owner(task.cred, inode):
         raise EPERM("not the owner")
-    filesystem_of(dentry.sb).setattr(dentry, mode=mode_after_chmod(task.cred, inode, mode & 0o7777))
+    filesystem_of(dentry.sb).setattr(dentry, AttributeChange(mode_after_chmod(task.cred, inode, mode & 0o7777)))
     notify.on_file(dentry, notify.IN_ATTRIB)
     return 0
 
@@ -161,12 +161,12 @@ def _chown(task: Task, dentry: CDentry, owner: int, group: int) -> int:
     mode = inode.mode if is_directory(inode.mode) else mode_after_chown(cred, inode)
     if mode != inode.mode and not is_owner(cred, inode):
         raise EPERM("set-id bits")
-    filesystem_of(dentry.sb).setattr(
-        dentry,
+    change = AttributeChange(
         mode=None if mode == inode.mode else mode & 0o7777,
         uid=None if owner == _UNCHANGED else owner,
         gid=None if group == _UNCHANGED else group,
     )
+    filesystem_of(dentry.sb).setattr(dentry, change)
     notify.on_file(dentry, notify.IN_ATTRIB)
     return 0
 
@@ -275,11 +275,11 @@ def _set_times(task: Task, dirfd: int, path: UserAddr, wanted: tuple[int, int] |
     _check_may_set_times(task.cred, dentry.inode, wanted)
     now = time_ns()
     atime, mtime = wanted or (_NOW, _NOW)
-    filesystem_of(dentry.sb).setattr(
-        dentry,
+    change = AttributeChange(
         atime_ns=None if atime == _OMIT else now if atime == _NOW else atime,
         mtime_ns=None if mtime == _OMIT else now if mtime == _NOW else mtime,
     )
+    filesystem_of(dentry.sb).setattr(dentry, change)
     notify.on_file(dentry, notify.IN_ATTRIB)
     return 0
 

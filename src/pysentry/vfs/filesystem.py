@@ -148,16 +148,8 @@ class FileSystem:
         if inode.flags & lib.INODE_LIVE:
             refresh_live(inode)
 
-    def setattr(
-        self,
-        dentry: CDentry,
-        mode: int | None = None,
-        uid: int | None = None,
-        gid: int | None = None,
-        atime_ns: int | None = None,
-        mtime_ns: int | None = None,
-    ) -> None:
-        """Changes attributes (`mode`: the permission bits); None: as it is. ctime becomes now."""
+    def setattr(self, dentry: CDentry, change: AttributeChange) -> None:
+        """Changes attributes; ctime becomes now."""
         raise EPERM(self.type_name)
 
     def room(self, inode: CInode, at: int, wanted_bytes: int) -> int:
@@ -240,15 +232,39 @@ def refresh_live(inode: CInode) -> None:
     take_live_attributes(inode, content_fd(inode))
 
 
-def set_in_memory(
-    inode: CInode, mode: int | None, uid: int | None, gid: int | None, atime_ns: int | None, mtime_ns: int | None
-) -> None:
+class AttributeChange:
+    """What chmod(2), chown(2) and utimensat(2) want of a file; None: as it is. mode: the permission bits."""
+
+    __slots__ = ("atime_ns", "gid", "mode", "mtime_ns", "uid")
+
+    def __init__(
+        self,
+        mode: int | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        atime_ns: int | None = None,
+        mtime_ns: int | None = None,
+    ) -> None:
+        self.mode = mode
+        self.uid = uid
+        self.gid = gid
+        self.atime_ns = atime_ns
+        self.mtime_ns = mtime_ns
+
+    @property
+    def has_times(self) -> bool:
+        """True if it is about times."""
+        return self.atime_ns is not None or self.mtime_ns is not None
+
+
+def set_in_memory(inode: CInode, change: AttributeChange) -> None:
     """setattr() of an inode whose attributes are nowhere but here."""
-    inode.mode = inode.mode if mode is None else inode.mode & S_IFMT | mode
-    inode.uid = inode.uid if uid is None else uid
-    inode.gid = inode.gid if gid is None else gid
-    inode.atime_ns = inode.atime_ns if atime_ns is None else atime_ns
-    inode.mtime_ns = inode.mtime_ns if mtime_ns is None else mtime_ns
+    if change.mode is not None:
+        inode.mode = inode.mode & S_IFMT | change.mode
+    for name in ("uid", "gid", "atime_ns", "mtime_ns"):
+        wanted = getattr(change, name)
+        if wanted is not None:
+            setattr(inode, name, wanted)
     inode.ctime_ns = time_ns()
 
 

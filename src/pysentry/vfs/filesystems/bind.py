@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pysentry.kernel.task import Task
     from pysentry.platform.cdefs import CDentry, CDescription, CInode, CSuperblock
+    from pysentry.vfs.filesystem import AttributeChange
 
 _FIRST_SWEEP = 4096  # dentries
 
@@ -157,16 +158,8 @@ class BindFileSystem(FileSystem):
             dentry, description = description.dentry, None
         self.inner.refresh(task, inode, None if dentry is None else self.source_of(dentry), description)
 
-    def setattr(
-        self,
-        dentry: CDentry,
-        mode: int | None = None,
-        uid: int | None = None,
-        gid: int | None = None,
-        atime_ns: int | None = None,
-        mtime_ns: int | None = None,
-    ) -> None:
-        self.inner.setattr(self.source_of(dentry), mode, uid, gid, atime_ns, mtime_ns)
+    def setattr(self, dentry: CDentry, change: AttributeChange) -> None:
+        self.inner.setattr(self.source_of(dentry), change)
 
     def truncate(self, dentry: CDentry, length: int) -> None:
         self.inner.truncate(self.source_of(dentry), length)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from gofer.protocol import Attr
     from pysentry.kernel.task import Task
     from pysentry.platform.cdefs import CDentry, CDescription, CInode, CSuperblock
+    from pysentry.vfs.filesystem import AttributeChange
 
 
 _FOUND = ffi.new("struct dentry **")
@@ -235,28 +236,27 @@ class GoferFileSystem(FileSystem):
             return  # nobody changes it; a regular file's size changes by our own writes
         lib.gofer_fs_refresh(dentry)
 
-    def setattr(
-        self,
-        dentry: CDentry,
-        mode: int | None = None,
-        uid: int | None = None,
-        gid: int | None = None,
-        atime_ns: int | None = None,
-        mtime_ns: int | None = None,
-    ) -> None:
+    def setattr(self, dentry: CDentry, change: AttributeChange) -> None:
         if dentry.flags & lib.DENTRY_UNHASHED and dentry.inode.nlink == 0:
-            set_in_memory(dentry.inode, mode, uid, gid, atime_ns, mtime_ns)  # only its holders can ever see it
+            set_in_memory(dentry.inode, change)  # only its holders can ever see it
             return
         place = _hashed(dentry)
+        uid, gid = change.uid, change.gid
         if self.keeps_owners and (uid is not None or gid is not None):
             self._keep_owner(place, uid, gid)
             uid = gid = None
-            if mode is atime_ns is mtime_ns is None:
+            if change.mode is None and not change.has_times:
                 return
         path = lower_path(place)
         with host_errors():
             attr = self.client.setattr(
-                self.tree.number, path, mode=mode, uid=uid, gid=gid, atime_ns=atime_ns, mtime_ns=mtime_ns
+                self.tree.number,
+                path,
+                mode=change.mode,
+                uid=uid,
+                gid=gid,
+                atime_ns=change.atime_ns,
+                mtime_ns=change.mtime_ns,
             )
         fill_inode(dentry.inode, attr)
 

@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pysentry.kernel.task import Task
     from pysentry.platform.cdefs import CDentry, CDescription, CInode
+    from pysentry.vfs.filesystem import AttributeChange
 
 _MAGIC = 0x19800202
 _FILE_SIZE = 80  # FILENT_SIZE
@@ -88,16 +89,8 @@ class MqueueFileSystem(FileSystem):
         lifetime: _Lifetime = attachment(dentry.inode, "queue")
         return describe(lifetime.queue, flags & ~_O_TRUNC)
 
-    def setattr(
-        self,
-        dentry: CDentry,
-        mode: int | None = None,
-        uid: int | None = None,
-        gid: int | None = None,
-        atime_ns: int | None = None,
-        mtime_ns: int | None = None,
-    ) -> None:
-        set_in_memory(dentry.inode, mode, uid, gid, atime_ns, mtime_ns)
+    def setattr(self, dentry: CDentry, change: AttributeChange) -> None:
+        set_in_memory(dentry.inode, change)
 
     def _inode(self, mode: int) -> CInode:
         inode = new_inode(self.sb, mode)

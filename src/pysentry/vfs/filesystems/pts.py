@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pysentry.kernel.task import Task
     from pysentry.platform.cdefs import CDentry, CDescription, CInode
+    from pysentry.vfs.filesystem import AttributeChange
 
 PTS_MAJOR = 136
 _PTMX_INO = 2
@@ -56,16 +57,8 @@ class PtsFileSystem(FileSystem):
 
         return [(b"ptmx", _PTMX_INO, DT_CHR)] + [(b"%d" % index, index + 3, DT_CHR) for index in sorted(ptys)]
 
-    def setattr(
-        self,
-        dentry: CDentry,
-        mode: int | None = None,
-        uid: int | None = None,
-        gid: int | None = None,
-        atime_ns: int | None = None,
-        mtime_ns: int | None = None,
-    ) -> None:
-        set_in_memory(dentry.inode, mode, uid, gid, atime_ns, mtime_ns)
+    def setattr(self, dentry: CDentry, change: AttributeChange) -> None:
+        set_in_memory(dentry.inode, change)
 
     def _device(self, number: int, mode: int, rdev: int) -> CInode:
         inode = new_inode(self.sb, mode)

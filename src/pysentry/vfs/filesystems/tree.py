@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from pysentry.kernel.task import Task
     from pysentry.platform.cdefs import CDentry, CDescription, CInode, CSuperblock
+    from pysentry.vfs.filesystem import AttributeChange
 
 BLOCK = 4096
 DIRECTORY_SIZE = 4096  # st_size of a directory made here, as ext4 and overlays of it show
@@ -301,22 +302,13 @@ class TreeFileSystem(MemoryXattrs):
         copy_up(inode, -1 if is_empty else self.lower.open(dentry, O_RDONLY), length)
         dentry.flags |= lib.DENTRY_PINNED
 
-    def setattr(
-        self,
-        dentry: CDentry,
-        mode: int | None = None,
-        uid: int | None = None,
-        gid: int | None = None,
-        atime_ns: int | None = None,
-        mtime_ns: int | None = None,
-    ) -> None:
+    def setattr(self, dentry: CDentry, change: AttributeChange) -> None:
         inode = dentry.inode
         self.remember_place(dentry)
-        has_times = atime_ns is not None or mtime_ns is not None
-        if has_times and inode.flags & lib.INODE_LIVE:
+        if change.has_times and inode.flags & lib.INODE_LIVE:
             refresh_live(inode)
-        set_in_memory(inode, mode, uid, gid, atime_ns, mtime_ns)
-        if has_times and inode.flags & lib.INODE_LIVE:
+        set_in_memory(inode, change)
+        if change.has_times and inode.flags & lib.INODE_LIVE:
             with host_errors():
                 os.utime(content_fd(inode), ns=(inode.atime_ns, inode.mtime_ns))
 
