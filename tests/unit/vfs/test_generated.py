@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from pysentry.abi.errno import EINVAL
 from pysentry.kernel.task import Task
 from pysentry.platform.native import ffi, lib
+from pysentry.vfs.filesystems import sys as sys_module
 from pysentry.vfs.filesystems.generated import Directory, File, GeneratedFileSystem, Link, Node, constant
 from pysentry.vfs.filesystems.proc_sys import make_sys_directory
 from pysentry.vfs.filesystems.sys import make_sys
@@ -157,7 +159,8 @@ def test_what_is_gone_is_looked_up_anew() -> None:
     kernel.end()
 
 
-def test_sys_is_whole() -> None:
+def test_sys_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys_module, "read_host_path", lambda path: Path("/proc", path).read_bytes())
     sys = make_sys(os.makedev(0, 78))
     lib.mount_attach(ffi.NULL, sys.sb)
     kernel = Kernel(sys.sb.root)
