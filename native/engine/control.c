@@ -29,6 +29,7 @@ static void fork_event(struct task *parent)
         if (regs.orig_rax == SYS_clone)
             flags = regs.rdi;
         struct task *child = task_of((int32_t)tid);
+        orphans_gone(child); /* it was none */
         if (parent == engine.seed)
             seed_fork_event(child);
         else
@@ -50,7 +51,9 @@ static void event_stop(struct task *t, int sig)
             host_call_first_stop(t);
             task_resume(t, PTRACE_CONT, 0);
         }
-        return; /* else held until its parent's event */
+        else /* held until its parent's event */
+            orphans_held();
+        return;
     }
     if (sig < 32 && BIT(sig) & GROUP_STOPS) {
         t->group_stopped = 1;
@@ -62,7 +65,7 @@ static void event_stop(struct task *t, int sig)
                 if (other->group == t->group && other->is_waiting)
                     park_interrupt(other);
             }
-        signals_changed(t->group->parent); /* SIGCHLD with CLD_STOPPED */
+        signals_changed(t->group ? t->group->parent : NULL); /* SIGCHLD with CLD_STOPPED; the seed has no group */
         return;
     }
     t->group_stopped = 0;
@@ -106,6 +109,10 @@ static void restart_untaken_call(struct task *t)
 static void signal_stop(struct task *t, int sig)
 {
     siginfo_t info = {0};
+    if (!t->group) { /* the seed: none of the sandbox's */
+        task_resume(t, PTRACE_CONT, sig);
+        return;
+    }
     bool has_info = ptrace(PTRACE_GETSIGINFO, t->tid, NULL, &info) == 0;
     sentry_stats.signals++;
     if (engine.trace)

@@ -79,6 +79,7 @@ bool trap_is_ours(int32_t nr);             /* fast or python: the platform's to 
 
 /* ---- tasks.c */
 struct task *task_new(int32_t tid);
+void tasks_each(void (*visit)(struct task *t)); /* also the seed, and those that are held */
 uint32_t tasks_traced(void);                /* how many have to be waited for */
 void task_join(struct task *t, struct thread_group *g); /* from now on it is one of the sandbox's */
 struct thread_group *group_new(int32_t tgid, struct thread_group *parent);
@@ -142,10 +143,17 @@ bool ptrace_trap_exit_stop(struct task *t); /* was it ours? */
 /* ---- trace.c */
 bool trace_entry_stop(struct task *t);      /* was it one? An exit stop is told, and left to others */
 
+/* ---- orphans.c */
+void orphans_held(void);                    /* one more child waits for its parent's fork event */
+void orphans_gone(const struct task *t);    /* if it was one: the event is there, or its end */
+int64_t orphans_next_look(void);            /* when orphans_look() is due; 0: none is held */
+void orphans_look(int64_t now);
+
 /* ---- seed.c */
 bool seed_trap(struct task *t);             /* a call of the stub as seed, or of its newborn child; false: it is neither */
 void seed_fork_event(struct task *child);
 void seed_first_exec(struct task *t, struct user_regs_struct *regs); /* of the seed itself */
+void seed_exited(struct task *t);           /* its exit_status is there */
 
 /* ---- exec.c */
 void exec_begin(struct task *t, struct user_regs_struct *regs);

@@ -120,6 +120,12 @@ static void timeout_of(struct timespec *timeout, int64_t deadline, int64_t now)
     timeout->tv_nsec = left % 1000000000;
 }
 
+/* 0: never */
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return !a ? b : !b || a < b ? a : b;
+}
+
 /* Runs until pid 1 is gone (0), the gofer died (-ECONNRESET) or Python asked to stop (1). */
 int engine_run(void)
 {
@@ -129,7 +135,8 @@ int engine_run(void)
     while (!engine.finished && !engine.gofer_died && !engine.stop) {
         /* One descriptor of Python's is the signalfd of outside.py, which hot.c takes care of. */
         bool only_look = false; /* there may be work that no descriptor will tell of */
-        bool is_quiet = fds[0].fd >= 0 && !control_has_deferred() && !engine.parked && !timer_deadline && watched <= 1;
+        bool is_quiet = fds[0].fd >= 0 && !control_has_deferred() && !engine.parked && !timer_deadline && watched <= 1 &&
+                        !orphans_next_look();
         if (!is_quiet)
             only_look = hot_leave();
         else if (hot_enter()) {
@@ -141,9 +148,7 @@ int engine_run(void)
             only_look = true;
         }
         struct timespec timeout, *wait = NULL;
-        int64_t deadline = park_next_deadline(), now = 0;
-        if (timer_deadline && (!deadline || timer_deadline < deadline))
-            deadline = timer_deadline;
+        int64_t deadline = earlier(earlier(park_next_deadline(), timer_deadline), orphans_next_look()), now = 0;
         if (only_look) {
             timeout = (struct timespec){0, 0};
             wait = &timeout;
@@ -172,6 +177,7 @@ int engine_run(void)
                 hooks.on_timer();
             }
             park_run_deadlines(now);
+            orphans_look(now);
         }
         park_run_ready();
         if (control_has_deferred())

@@ -16,6 +16,7 @@ void engine_birth_go_on(struct task *t);                   /* one that answered 
 #define BIRTH_FORKED 0 /* give it identity, descriptors, places */
 #define BIRTH_BORN   1 /* write struct birth into its list (trap.args[0]) */
 #define BIRTH_FILL   2 /* write its strings into the buffer (trap.args[0]) */
+#define BIRTH_OVER   3 /* the task is the seed, and gone: births that were not forked never will be */
 void engine_start(void);                                   /* lets pid 1 execute */
 int  engine_run(void);                                     /* 0: pid 1 ended; -ECONNRESET: the gofer did; 1: engine_stop() */
 void engine_stop(void);

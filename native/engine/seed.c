@@ -68,6 +68,19 @@ void seed_fork_event(struct task *child)
         group_kill(child->group, SIGKILL);
 }
 
+/* Its trap could still be answered when it was dying: what was asked of it and has not come never will. */
+void seed_exited(struct task *t)
+{
+    engine.seed = NULL;
+    wanted = 0;
+    is_waiting = false;
+    if (!engine.init && !engine.finished) { /* nothing will ever start */
+        engine.finished = true;
+        engine.exit_status = t->exit_status;
+    }
+    hooks.birth(t, BIRTH_OVER);
+}
+
 static void child_trap(struct task *t, int moment)
 {
     int64_t result = hooks.birth(t, moment);

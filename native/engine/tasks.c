@@ -51,6 +51,15 @@ static void unhash(struct task *t)
     *link = t->hash_next;
 }
 
+void tasks_each(void (*visit)(struct task *t))
+{
+    for (uint32_t i = 0; i < BUCKETS; i++)
+        for (struct task *t = buckets[i], *next; t; t = next) {
+            next = t->hash_next;
+            visit(t);
+        }
+}
+
 struct task *task_new(int32_t tid)
 {
     struct task *t = vfs_must_alloc(sizeof *t);
@@ -155,7 +164,8 @@ static bool has_parent_death_signals(void)
 void task_exited(struct task *t, int status)
 {
     struct thread_group *g = t->group, *parent = g ? g->parent : NULL;
-    bool was_init = t == engine.init;
+    bool was_init = t == engine.init, was_seed = t == engine.seed;
+    orphans_gone(t);
     park_forget(t);
     t->exit_status = status;
     t->state = TASK_DEAD;
@@ -177,13 +187,8 @@ void task_exited(struct task *t, int status)
         engine.exit_status = status;
         engine.init = NULL;
     }
-    if (t == engine.seed) {
-        engine.seed = NULL;
-        if (!engine.init && !engine.finished) { /* nothing will ever start */
-            engine.finished = true;
-            engine.exit_status = status;
-        }
-    }
+    if (was_seed)
+        seed_exited(t);
     unhash(t);
     traced--;
     if (g) {
@@ -204,7 +209,8 @@ void task_exited(struct task *t, int status)
         /* SIGCHLD to the parent, parent-death signals to children: either may end a wait. */
         if (!engine.finished && (is_last || has_parent_death_signals()))
             signals_changed(parent && !has_parent_death_signals() ? parent : NULL);
-    }
+    } else if (!engine.finished && !was_seed) /* a child that nobody told of: SIGCHLD to whoever is its parent now */
+        signals_changed(NULL);
     if (!t->is_ready)
         task_free(t);
 }

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.configuration import is_root
+from tests.harness.patience import PATIENCE_S, wait_until
 from tests.harness.runner import session_directory
 from tests.harness.sentry import Sentry, process, wait_until_gone
 
@@ -203,10 +204,50 @@ def test_when_create_gives_up_the_sentry_ends(start: Start) -> None:
 def test_without_its_seed_a_container_goes_on_but_starts_nothing_more(start: Start) -> None:
     sentry = start()
     assert sentry.output("true") == ("", 0)
-    first = sentry.ask("pids")["pids"][0]
-    os.kill(int(Path(f"/proc/{first}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
-    sentry.wait_for_refusal()
-    assert sentry.ask("pids")["pids"] == [first]
+    pids = sentry.ask("pids")["pids"]
+    os.kill(sentry.seed(), signal.SIGKILL)
+    answer: dict[str, object] = {"ok": True}
+    while "error" not in answer:  # its death takes a moment to be noticed
+        connection, answer, (reader,) = sentry.run("true")
+        with open(reader, "rb") as stream:
+            assert stream.read() == b""  # nobody has the other end
+        connection.close()
+    wait_until(lambda: sentry.ask("pids")["pids"] == pids, "nobody else is there")
+
+
+@pytest.mark.skipif(not is_root(), reason="the seed runs as another user")
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_births_under_way_when_the_seed_dies_are_answered(start: Start, is_stopped: bool) -> None:
+    sentry = start()
+    pids = sentry.ask("pids")["pids"]
+    seed = sentry.seed()
+    if is_stopped:
+        os.kill(seed, signal.SIGSTOP)  # it forks nothing from now on: each is pending
+    requests = [sentry.request("echo", "born") for _ in range(10)]
+    os.kill(seed, signal.SIGKILL)
+    for connection, reader in requests:
+        answer, _ = connection.receive()
+        with open(reader, "rb") as stream:
+            assert stream.read() == (b"born\n" if answer.get("ok") else b""), answer
+        assert ("ok" in answer or "operation not permitted" in answer["error"]), answer
+        assert not (is_stopped and answer.get("ok"))
+        connection.close()
+    wait_until(lambda: sentry.ask("pids")["pids"] == pids, "nobody else is there")
+
+
+@pytest.mark.skipif(not is_root(), reason="the seed runs as another user")
+def test_hanging_up_before_the_birth_ends_the_program(start: Start) -> None:
+    sentry = start()
+    pids = sentry.ask("pids")["pids"]
+    seed = sentry.seed()
+    os.kill(seed, signal.SIGSTOP)
+    connection, reader = sentry.request(*SLEEP)
+    connection.close()
+    os.kill(seed, signal.SIGCONT)
+    with open(reader, "rb") as stream:
+        assert stream.read() == b""
+    assert sentry.output("echo", "fine") == ("fine\n", 0)
+    wait_until(lambda: sentry.ask("pids")["pids"] == pids, "nobody else is there")
 
 
 # ---- terminals ------------------------------------------------------------------------------------------------------
@@ -225,13 +266,13 @@ class Screen:
     def expect(self, text: str) -> None:
         wanted = text.encode()
         while wanted not in self.seen:
-            assert select.select([self.master], [], [], 20)[0], (wanted, self.seen)
+            assert select.select([self.master], [], [], PATIENCE_S)[0], (wanted, self.seen)
             self.seen += os.read(self.master, 4096)
         self.seen = self.seen.partition(wanted)[2]
 
     def is_hung_up(self) -> bool:
         try:
-            while select.select([self.master], [], [], 20)[0]:
+            while select.select([self.master], [], [], PATIENCE_S)[0]:
                 if not os.read(self.master, 4096):
                     return True
         except OSError:
@@ -246,6 +287,7 @@ def play(screen: Screen) -> None:
     screen.expect("/dev/pts/")
     screen.expect("30 100")
     screen.expect("done")
+    screen.expect("ready> ")  # readline sets the size that it has read, before its prompt: it may be the old one
     fcntl.ioctl(screen.master, termios.TIOCSWINSZ, struct.pack("4H", 41, 111, 0, 0))
     screen.type("stty size\n")
     screen.expect("41 111")

@@ -218,3 +218,27 @@ TEST(forks_under_a_rain_of_signals)
         close(pair[1]);
     }
 }
+
+/* Who is killed in the middle of a fork leaves a child or none, and a child that ends. */
+TEST(forkers_that_are_killed)
+{
+    CHECK_OK(prctl(PR_SET_CHILD_SUBREAPER, 1));
+    unsigned moment = 0;
+    for (int round = 0; round < 200; round++) {
+        pid_t forker = fork();
+        REQUIRE(forker >= 0);
+        if (!forker)
+            for (;;) {
+                pid_t child = fork();
+                if (!child)
+                    _exit(0);
+                waitpid(child, NULL, 0);
+            }
+        moment = moment * 1103515245 + 12345;
+        usleep(moment / 65536 % 2000);
+        CHECK_OK(kill(forker, SIGKILL));
+        while (waitpid(-1, NULL, 0) > 0)
+            ;
+        CHECK_EQ(errno, ECHILD);
+    }
+}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pysentry.platform.cdefs import CCredentials, CDentry, CDescription, CTask
 
 EPERM, EIO = 1, 5
+SIGKILL = 9
 _WORDS = Struct(f"<{lib.BIRTH_WORDS}Q")
 _FPROG = Struct("<HxxxxxxQ")
 _BPF_INSTRUCTION_BYTES = 8
@@ -34,8 +35,9 @@ class Birth:
     """
 
     __slots__ = (
-        "argv", "cred", "cwd", "descriptions", "env", "has_started", "is_held", "is_waiting", "on_exit", "on_failed",
-        "on_forked", "on_held", "on_started", "path", "root", "seccomp", "takes_terminal", "task", "umask",
+        "argv", "cred", "cwd", "descriptions", "env", "has_started", "is_held", "is_waiting", "is_wanted", "on_exit",
+        "on_failed", "on_forked", "on_held", "on_over", "on_started", "path", "root", "seccomp", "takes_terminal",
+        "task", "umask",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +54,7 @@ class Birth:
         self.takes_terminal = False
         self.is_held = False
         self.is_waiting = False
+        self.is_wanted = True
         self.has_started = False
         self.descriptions: dict[int, CDescription] = {}
         """Its open descriptors, by number; the references go with them."""
@@ -64,6 +67,8 @@ class Birth:
         """Told of the errno of the exec, and whether the file itself is there."""
         self.on_exit: Callable[[int], None] | None = None
         """Told of the wait status of a program that had started."""
+        self.on_over: Callable[[], None] | None = None
+        """Told last, after either of the two."""
 
     def let_go(self) -> None:
         """Ends is_held."""
@@ -76,6 +81,18 @@ class Birth:
         """To the process; False: it is gone."""
         return self.task is not None and lib.group_kill(self.task.c.group, signal) == 0
 
+    def give_up(self) -> None:
+        """Nobody wants it any more: it is killed, now or as soon as it is forked."""
+        self.is_wanted = False
+        self.send_signal(SIGKILL)
+
+    def fail(self, number: int, exists: bool) -> None:
+        """Tells of an end before the program began."""
+        if self.on_failed is not None:
+            self.on_failed(number, exists)
+        if self.on_over is not None:
+            self.on_over()
+
 
 _expected: list[Birth] = []
 _born: dict[int, Birth] = {}  # by the thread group's id, until its end
@@ -85,14 +102,14 @@ def bear(birth: Birth) -> None:
     """Starts it. What becomes of it is told by its callbacks."""
     _expected.append(birth)
     if lib.engine_bear() < 0:
-        _expected.remove(birth)
-        if birth.on_failed is not None:
-            birth.on_failed(EPERM, True)
+        _refuse_expected()
 
 
 def moment(c: CTask, number: int) -> int:
-    """The engine's questions: BIRTH_FORKED, BIRTH_BORN, BIRTH_FILL. -errno: it must die."""
+    """What the engine asks and tells: BIRTH_FORKED, BIRTH_BORN, BIRTH_FILL, BIRTH_OVER. -errno: it must die."""
     try:
+        if number == lib.BIRTH_OVER:
+            return _refuse_expected()
         if number == lib.BIRTH_FORKED:
             return _forked(c)
         task = task_of(c)
@@ -101,6 +118,17 @@ def moment(c: CTask, number: int) -> int:
     except Exception:
         internal_error("starting a program")
         return -EIO
+
+
+def _refuse_expected() -> int:
+    while _expected:
+        birth = _expected.pop(0)
+        for description in birth.descriptions.values():
+            lib.desc_unref(description)
+        birth.descriptions = {}
+        lib.cred_unref(birth.cred)
+        birth.fail(EPERM, True)
+    return 0
 
 
 def _forked(c: CTask) -> int:
@@ -120,7 +148,7 @@ def _forked(c: CTask) -> int:
     birth.descriptions = {}
     if birth.on_forked is not None:
         birth.on_forked(task)
-    return 0
+    return 0 if birth.is_wanted else -EPERM
 
 
 def _layout(birth: Birth) -> tuple[int, int, int, int, int, int]:
@@ -179,8 +207,7 @@ def _failed(task: Task, number: int, exists: bool) -> None:
     birth = _born.get(task.group.id)
     if birth is not None and not birth.has_started:
         del _born[task.group.id]
-        if birth.on_failed is not None:
-            birth.on_failed(number, exists)
+        birth.fail(number, exists)
 
 
 def _exited(task: Task) -> None:
@@ -190,11 +217,13 @@ def _exited(task: Task) -> None:
     if birth is None:
         return
     birth.task = None
-    if birth.has_started:
-        if birth.on_exit is not None:
-            birth.on_exit(task.c.exit_status)
-    elif birth.on_failed is not None:
-        birth.on_failed(EPERM, True)  # killed on the way
+    if not birth.has_started:
+        birth.fail(EPERM, True)  # killed on the way
+        return
+    if birth.on_exit is not None:
+        birth.on_exit(task.c.exit_status)
+    if birth.on_over is not None:
+        birth.on_over()
 
 
 kernel_exec.on_exec.append(_started)

@@ -67,7 +67,7 @@ def use_pair_opener(opener: Callable[[], tuple[int, int, int]]) -> None:
 class Pty:
     """One pair, as long as its master is open."""
 
-    __slots__ = ("index", "master_fd", "mode", "owner", "spare_slave")
+    __slots__ = ("index", "master_fd", "mode", "owner", "spare_slave", "update_size")
 
     def __init__(self, index: int, master_fd: int, spare_slave: int, owner: tuple[int, int]) -> None:
         self.index = index
@@ -75,6 +75,8 @@ class Pty:
         self.spare_slave = spare_slave  # kept for the first open: closing it would hang the terminal up
         self.owner = owner  # uid, gid of /dev/pts/N
         self.mode = 0o620
+        self.update_size: Callable[[], None] | None = None
+        """Brings a changed window size in from outside, before it is asked for: SIGWINCH may be on its way to us."""
 
     def open_slave(self, flags: int) -> CDescription:
         """A new description of the slave. EIO: still locked (unlockpt(3))."""

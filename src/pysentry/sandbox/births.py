@@ -93,7 +93,7 @@ class Maker:
         os.set_blocking(master, True)  # whoever gets it expects what openpty(3) gives
         os.set_blocking(slave, False)
         pty = Pty(index, os.dup(master), slave, (process.uid, process.gid))
-        prepare, told = new.on_forked, new.on_exit
+        prepare = new.on_forked
 
         def look() -> None:
             if pty.master_fd >= 0:
@@ -107,15 +107,15 @@ class Maker:
             look()
             _give_terminal(task, pty)
 
-        def exited(status: int) -> None:
+        def end() -> None:
             ptys.pop(index, None)
-            os.close(pty.master_fd)
-            pty.master_fd = -1
-            if told is not None:
-                told(status)
+            for fd in (pty.master_fd, pty.spare_slave):
+                if fd >= 0:
+                    os.close(fd)
+            pty.master_fd = pty.spare_slave = -1
 
         new.takes_terminal = True
-        new.on_forked, new.on_exit = give, exited
+        new.on_forked, new.on_over = give, end
         return master
 
 

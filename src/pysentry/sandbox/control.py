@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 POLLIN = 1
 TIOCSWINSZ = 0x5414
-SIGKILL, SIGSTOP, SIGCONT = 9, 19, 18
+SIGSTOP, SIGCONT = 19, 18
 SIGCHLD, SIGURG, SIGWINCH = 17, 23, 28
 _SPARED = frozenset((SIGCHLD, SIGURG, SIGWINCH, SIGCONT, SIGSTOP, 20, 21, 22))
 _WINSIZE = Struct("4H")
@@ -139,7 +139,7 @@ class Connection:
         self._drop_fds()
         self._control.connections.discard(self)
         if self._birth is not None:
-            self._birth.send_signal(SIGKILL)
+            self._birth.give_up()
 
     def _answer(self, message: Message) -> None:
         if self._birth is not None:
@@ -257,19 +257,14 @@ class Connection:
             self._send(refusal(birth.argv[0], number, exists))
 
         birth.on_started, birth.on_failed = started, failed
-        birth.on_exit = self._exited(birth.on_exit)
+        birth.on_exit = self._exited
         self._birth = birth
         bear(birth)
         return None
 
-    def _exited(self, also: Callable[[int], None] | None) -> Callable[[int], None]:
-        def exited(status: int) -> None:
-            self._birth = None
-            if also is not None:
-                also(status)
-            self._send({"exited": status})
-
-        return exited
+    def _exited(self, status: int) -> None:
+        self._birth = None
+        self._send({"exited": status})
 
 
 _OPERATIONS: dict[str, Callable[[Connection, Message], Message | None]] = {

@@ -46,6 +46,7 @@ class Terminal:
         self._outer_in = _own_description(0, os.O_RDONLY)
         self._outer_out = _own_description(1, os.O_WRONLY)
         # Not 0 and 1: boot puts /dev/null there.
+        self._outer_size = b""
         self._saved_modes = termios.tcgetattr(self._outer_in) if os.isatty(self._outer_in) else None
         self._is_raw = False
         self._to_master = bytearray()
@@ -68,7 +69,8 @@ class Terminal:
         from pysentry.kernel.tty import Pty, ptys
         from pysentry.vfs.open import open_path
 
-        ptys[self.index] = Pty(self.index, self._master, self.slave_fd, (task.c.cred.uid, task.c.cred.gid))
+        pty = ptys[self.index] = Pty(self.index, self._master, self.slave_fd, (task.c.cred.uid, task.c.cred.gid))
+        pty.update_size = self.resize
         opening = open_path(task, AT_FDCWD, b"/dev/pts/%d" % self.index, os.O_RDWR | os.O_NOCTTY, 0)
         try:
             opening.send(None)
@@ -96,15 +98,17 @@ class Terminal:
             self._is_raw = False
 
     def resize(self) -> None:
-        """Copies the outer window size; the kernel sends SIGWINCH to the pty's foreground group if it changed."""
+        """Copies the outer window size if it changed; the kernel sends SIGWINCH to the pty's foreground group."""
         for fd in (self._outer_in, self._outer_out):
             try:
                 size = fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8))
             except OSError:
                 continue
             if struct.unpack("4H", size)[0]:
-                fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
-                self._signals_may_follow()
+                if size != self._outer_size:  # else the program may have set its own
+                    self._outer_size = size
+                    fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
+                    self._signals_may_follow()
                 return
 
     # -- relay

@@ -30,13 +30,13 @@ FICLONE = 0x40049409
 _INT32, _INT64 = Struct("=i"), Struct("=q")
 _O_ASYNC = 0o20000
 
-_TIOCSWINSZ, _TIOCSIG, _TIOCGPTPEER, _TIOCSTI = 0x5414, 0x40045436, 0x5441, 0x5412
+_TIOCGWINSZ, _TIOCSWINSZ, _TIOCSIG, _TIOCGPTPEER, _TIOCSTI = 0x5413, 0x5414, 0x40045436, 0x5441, 0x5412
 # The host answers into a buffer of so many bytes.
 _TTY_OUT = {
     0x5401: 36,  # TCGETS
     0x802C542A: 44,  # TCGETS2
     0x5405: 18,  # TCGETA
-    0x5413: 8,  # TIOCGWINSZ
+    _TIOCGWINSZ: 8,
     0x541B: 4,  # FIONREAD
     0x5411: 4,  # TIOCOUTQ
     0x5424: 4,  # TIOCGETD
@@ -106,6 +106,8 @@ def _terminal(task: Task, fd: int, c: CDescription, request: int, arg: int) -> i
         return CONTINUE
     if request in _TTY_CHANGES and isinstance(end, Terminal):
         end.check_job(task, SIGTTOU)
+    if request == _TIOCGWINSZ and isinstance(end, Terminal) and end.pty is not None and end.pty.update_size is not None:
+        end.pty.update_size()
     if request in _TTY_OUT:
         return _read_out(task, c, request, arg, _TTY_OUT[request])
     if request in _TTY_IN:
