@@ -57,6 +57,7 @@ struct superblock {
 #define INODE_WATCHED 128  /* Python has an inotify watch on it or (for a directory) on what is in it: fast paths that change it punt */
 #define INODE_STORED 512   /* content has a name in the store: ask inode_host_fd(), host_fd may be closed */
 #define INODE_OWNED 1024 /* of a bind whose gofer cannot give files away: owner and group are kept here, the dentry is pinned */
+#define INODE_LEASED 4096 /* Python keeps a lease on it: opening and truncating are Python's */
 #define INODE_SHARED 2048 /* of a bind: a file with several names (vfs/lease.c) */
 #define INODE_ATTACHED 256 /* Python keeps something by its id (xattrs, a FIFO): tell it when the inode goes */
 

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,6 +170,22 @@ static uint32_t uid_of(struct task *t, pid_t ns_pid)
     return ended_uid(ns_pid, t->cred->uid);
 }
 
+/* What kernel/sigio.py queued: a code that may be queued, and the descriptor and the reason as its value. */
+static void correct_sigio(siginfo_t *info)
+{
+    static const long bands[] = {0, POLLIN | POLLRDNORM, POLLOUT | POLLWRNORM | POLLWRBAND, POLLIN | POLLRDNORM | POLLMSG,
+                                 POLLERR, POLLPRI | POLLRDBAND, POLLHUP | POLLERR};
+    uint64_t value = (uint64_t)info->si_value.sival_ptr, reason = value >> 32;
+    info->si_value.sival_ptr = NULL;
+    info->si_uid = 0;
+    info->si_code = SI_KERNEL;
+    if (!reason || reason >= sizeof bands / sizeof *bands)
+        return;
+    info->si_code = (int)reason;
+    info->si_band = bands[reason];
+    info->si_fd = (int)(uint32_t)value;
+}
+
 int siginfo_correct(struct task *t, void *buffer)
 {
     siginfo_t info;
@@ -177,6 +194,8 @@ int siginfo_correct(struct task *t, void *buffer)
     bool is_from_process = code == SI_USER || code == SI_QUEUE || code == SI_TKILL || (sig == SIGCHLD && code > 0);
     if (is_from_process && info.si_pid != 0 && info.si_uid == geteuid())
         info.si_uid = uid_of(t, info.si_pid);
+    else if (code == SI_SIGIO && info.si_pid == 0)
+        correct_sigio(&info);
     else if (code == SI_MESGQ && info.si_pid == 0)
         find_sender(t, &info);
     else if (code == SI_USER && info.si_pid == 0 && !find_sender(t, &info)) {

@@ -18,7 +18,7 @@ static bool is_owner(const struct credentials *c, const struct inode *i)
 /* May C change this entry? EROFS comes before any permission, as mnt_want_write() does. */
 static int check_place(const struct dentry *d)
 {
-    if (d->sb->kind != FS_TREE || (d->inode->flags & (INODE_PYTHON | INODE_WATCHED)) ||
+    if (d->sb->kind != FS_TREE || (d->inode->flags & (INODE_PYTHON | INODE_WATCHED | INODE_LEASED)) ||
         (d->parent->inode->flags & INODE_WATCHED))
         return SENTRY_PUNT;
     return d->sb->flags & SB_RDONLY ? -EROFS : 0;

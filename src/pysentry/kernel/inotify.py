@@ -20,9 +20,18 @@ from pysentry.vfs import notify
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Protocol
 
     from pysentry.kernel.task import Task
     from pysentry.platform.cdefs import CDentry, CDescription, CInode, CSuperblock
+
+    class Listener(Protocol):
+        """An inotify instance, or what kernel/dnotify makes of one."""
+
+        watches: dict[int, Watch]
+
+        def put(self, wd: int, mask: int, name: bytes, cookie: int) -> None: ...
+        def remove(self, wd: int) -> None: ...
 
 IN_ALL_EVENTS = 0xFFF
 IN_UNMOUNT, IN_Q_OVERFLOW, IN_IGNORED = 0x2000, 0x4000, 0x8000
@@ -36,11 +45,11 @@ _instances = 0
 
 
 class Watch:
-    """One instance's interest in one inode. The dentry is held, so that the file keeps its inode."""
+    """One listener's interest in one inode. The dentry is held, so that the file keeps its inode."""
 
     __slots__ = ("dentry", "instance", "mask", "wd")
 
-    def __init__(self, instance: Inotify, wd: int, dentry: CDentry, mask: int) -> None:
+    def __init__(self, instance: Listener, wd: int, dentry: CDentry, mask: int) -> None:
         self.instance, self.wd, self.dentry, self.mask = instance, wd, dentry, mask
 
 
@@ -82,11 +91,8 @@ class Inotify(Description):
             raise ENOSPC("max_user_watches")
         self.last_wd += 1
         watch = Watch(self, self.last_wd, dentry, mask)
-        lib.dentry_ref(dentry)
         self.watches[watch.wd] = watch
-        _watchers.setdefault(inode.id, []).append(watch)
-        inode.flags |= lib.INODE_WATCHED
-        notify.listener, notify.unmount_listener = _on_event, _on_unmount
+        attach_watch(watch)
         return watch.wd
 
     def remove(self, wd: int) -> None:
@@ -94,20 +100,8 @@ class Inotify(Description):
         watch = self.watches.pop(wd, None)
         if watch is None:
             raise EINVAL("no such watch")
-        self._forget(watch)
+        detach_watch(watch)
         self.put(wd, IN_IGNORED, b"", 0)
-
-    def _forget(self, watch: Watch) -> None:
-        inode = watch.dentry.inode
-        rest = [other for other in _watchers[inode.id] if other is not watch]
-        if rest:
-            _watchers[inode.id] = rest
-        else:
-            del _watchers[inode.id]
-            inode.flags &= ~lib.INODE_WATCHED
-            if not _watchers:
-                notify.listener = notify.unmount_listener = None
-        lib.dentry_unref(watch.dentry)
 
     def put(self, wd: int, mask: int, name: bytes, cookie: int) -> None:
         """Queues an event, unless it repeats the last one or the queue is full."""
@@ -169,13 +163,36 @@ class Inotify(Description):
 
     def closed(self) -> None:
         for watch in self.watches.values():
-            self._forget(watch)
+            detach_watch(watch)
         self.watches.clear()
         global _instances
         _instances -= 1
 
 
 KINDS[lib.DESC_INOTIFY] = Inotify
+
+
+def attach_watch(watch: Watch) -> None:
+    """Its listener hears of the inode from now on."""
+    inode = watch.dentry.inode
+    lib.dentry_ref(watch.dentry)
+    _watchers.setdefault(inode.id, []).append(watch)
+    inode.flags |= lib.INODE_WATCHED
+    notify.listener, notify.unmount_listener = _on_event, _on_unmount
+
+
+def detach_watch(watch: Watch) -> None:
+    """Takes attach_watch() back."""
+    inode = watch.dentry.inode
+    rest = [other for other in _watchers[inode.id] if other is not watch]
+    if rest:
+        _watchers[inode.id] = rest
+    else:
+        del _watchers[inode.id]
+        inode.flags &= ~lib.INODE_WATCHED
+        if not _watchers:
+            notify.listener = notify.unmount_listener = None
+    lib.dentry_unref(watch.dentry)
 
 
 def _on_event(inode: CInode, mask: int, name: bytes, cookie: int) -> None:

@@ -108,8 +108,8 @@ def _send_to_many(task: Task, target: int, number: int) -> int:
     if target == -1:
         meant = [c for c in leaders if c.group != task.c.group and lib.task_ns_tid(c) != 1]
     else:
-        group = _group_number(task.tid) if not target else -target
-        meant = [c for c in leaders if _group_number(c.tid) == group]
+        group = group_number(task.tid) if not target else -target
+        meant = [c for c in leaders if group_number(c.tid) == group]
     if not any(c in forbidden for c in meant):
         return HOST_DOES_IT
     meant = [c for c in meant if c not in forbidden]
@@ -120,7 +120,7 @@ def _send_to_many(task: Task, target: int, number: int) -> int:
     return DONE
 
 
-def _group_number(tid: int) -> int:
+def group_number(tid: int) -> int:
     """The process group of a host task as the sandbox numbers it; -1: it is going."""
     try:
         return int(status_fields(read_host_path(f"{tid}/status"))[b"NSpgid"].split()[-1])

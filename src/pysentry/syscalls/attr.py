@@ -7,7 +7,7 @@ from time import time_ns
 
 from pysentry.abi.capability import CAP_CHOWN
 from pysentry.abi.errno import EACCES, EBADF, EFBIG, EINVAL, EISDIR, EOPNOTSUPP, EPERM, ETXTBSY
-from pysentry.abi.fcntl import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW
+from pysentry.abi.fcntl import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, O_WRONLY
 from pysentry.abi.stat import (
     TIMESPEC_PAIR,
     UTIMBUF,
@@ -175,7 +175,7 @@ def _chown(task: Task, dentry: CDentry, owner: int, group: int) -> int:
 
 
 @syscall
-def truncate(task: Task, path: UserAddr, length: int) -> int:
+async def truncate(task: Task, path: UserAddr, length: int) -> int:
     """vfs_truncate() in Linux fs/open.c."""
     if length < 0:
         raise EINVAL("length")
@@ -192,6 +192,14 @@ def truncate(task: Task, path: UserAddr, length: int) -> int:
     check_permission(task.cred, inode, MAY_WRITE)
     if is_executing(inode):
         raise ETXTBSY("being executed")
+    if inode.flags & lib.INODE_LEASED:
+        from pysentry.vfs.leases import break_lease
+
+        lib.dentry_ref(dentry)
+        try:
+            await break_lease(task, inode, O_WRONLY)
+        finally:
+            lib.dentry_unref(dentry)
     file_system = filesystem_of(dentry.sb)
     file_system.refresh(task, inode, dentry=dentry)
     limit = task.group.c.rlimit_cur[RLIMIT_FSIZE]

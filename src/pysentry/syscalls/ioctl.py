@@ -13,8 +13,10 @@ from pysentry.abi.errno import EBADF, EINVAL, EIO, ENOTTY, EOPNOTSUPP, EPERM, Li
 from pysentry.abi.fcntl import AT_FDCWD
 from pysentry.kernel import host
 from pysentry.kernel.description import O_NONBLOCK, SEEK_CUR, description_of
+from pysentry.kernel.sigio import O_ASYNC, can_be_async, set_async
 from pysentry.kernel.tty import SIGTTOU, PtyMaster, Terminal, host_may_have_signalled
 from pysentry.platform.native import lib
+from pysentry.syscalls.fcntl import get_owner, set_owner
 from pysentry.syscalls.registry import CONTINUE, syscall
 from pysentry.vfs.dentry import attach
 from pysentry.vfs.walk import resolve
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 FIONCLEX, FIOCLEX, FIONBIO, FIOASYNC, FIONREAD, FIOQSIZE = 0x5450, 0x5451, 0x5421, 0x5452, 0x541B, 0x5460
 FICLONE = 0x40049409
 _INT32, _INT64 = Struct("=i"), Struct("=q")
-_O_ASYNC = 0o20000
+_FIOSETOWN, _SIOCSPGRP, _FIOGETOWN, _SIOCGPGRP = 0x8901, 0x8902, 0x8903, 0x8904
+_SOCKET_OWNER = (_FIOSETOWN, _SIOCSPGRP, _FIOGETOWN, _SIOCGPGRP)
 
 _TIOCGWINSZ, _TIOCSWINSZ, _TIOCSIG, _TIOCGPTPEER, _TIOCSTI = 0x5413, 0x5414, 0x40045436, 0x5441, 0x5412
 # The host answers into a buffer of so many bytes.
@@ -76,11 +79,19 @@ async def ioctl(task: Task, fd: int, request: int, arg: int) -> int:
     if request in (FIOCLEX, FIONCLEX):
         task.fd_table.c.slots[fd].cloexec = int(request == FIOCLEX)
         return 0
-    if request in (FIONBIO, FIOASYNC):
+    if request == FIONBIO:
         (is_on,) = task.memory.read_struct(arg, _INT32)
-        flag = O_NONBLOCK if request == FIONBIO else _O_ASYNC
-        c.open_flags = c.open_flags | flag if is_on else c.open_flags & ~flag
+        c.open_flags = c.open_flags | O_NONBLOCK if is_on else c.open_flags & ~O_NONBLOCK
         return 0
+    if request == FIOASYNC:
+        (is_on,) = task.memory.read_struct(arg, _INT32)
+        if bool(c.open_flags & O_ASYNC) != bool(is_on):
+            if not can_be_async(c):
+                raise ENOTTY("FIOASYNC")
+            set_async(c, fd, bool(is_on))
+        return 0
+    if c.kind == lib.DESC_SOCKET and request in _SOCKET_OWNER:
+        return _socket_owner(task, c, request, arg)
     if request == FIOQSIZE and c.kind in (lib.DESC_FILE, lib.DESC_DIR):
         size = os.fstat(c.host_fd).st_size if c.host_fd >= 0 else c.inode.size
         task.memory.write_struct(arg, _INT64, size)
@@ -97,6 +108,15 @@ async def ioctl(task: Task, fd: int, request: int, arg: int) -> int:
         task.memory.write_struct(arg, _INT32, max(min(left, 0x7FFFFFFF), -0x80000000))
         return 0
     return await description_of(c).ioctl(task, fd, request, arg)
+
+
+def _socket_owner(task: Task, c: CDescription, request: int, arg: UserAddr) -> int:
+    """F_SETOWN and F_GETOWN by their older names."""
+    if request in (_FIOSETOWN, _SIOCSPGRP):
+        (owner,) = task.memory.read_struct(arg, _INT32)
+        return set_owner(task, c, owner)
+    task.memory.write_struct(arg, _INT32, get_owner(c))
+    return 0
 
 
 def _terminal(task: Task, fd: int, c: CDescription, request: int, arg: int) -> int:

@@ -87,7 +87,7 @@ async def open_path(
     """Opens, perhaps creates, a file. Returns a description with one reference.
 
     flags: from `check_flags`; mode: permission bits before the umask, for O_CREAT and O_TMPFILE
-    Waits only where a FIFO has no partner yet.
+    Waits only where a FIFO has no partner yet, or somebody's lease is in the way.
     """
     if flags & O_TMPFILE_BIT:
         return _open_tmpfile(task, dirfd, path, flags, mode)
@@ -158,6 +158,10 @@ async def open_dentry(task: Task, dentry: CDentry, flags: int) -> CDescription:
     lib.dentry_ref(dentry)  # it may be unlinked while a FIFO is waited for
     try:
         if kind == S_IFREG:
+            if inode.flags & lib.INODE_LEASED:
+                from pysentry.vfs.leases import break_lease
+
+                await break_lease(task, inode, flags)
             description = filesystem_of(dentry.sb).open(task, dentry, shown | flags & O_TRUNC)
             if flags & O_TRUNC:
                 drop_set_id(task.c.cred, inode)
