@@ -43,7 +43,8 @@ $(VENV)/.built: $(NATIVE_SOURCES) | $(VENV)/.installed
 	    $(BIN)/python -W ignore setup.py -q build_ext --inplace --force && touch $@; }
 
 build: $(VENV)/.built  ## compile native code and Python again where sources changed
-	@$(BIN)/python -m compileall -q src/pysentry src/gofer && $(BIN)/python -m pysentry.cli.pack
+	@$(BIN)/python -m compileall -q src/pysentry src/gofer && $(BIN)/python -m pysentry.cli.pack && \
+	    $(BIN)/python -m pysentry.cli.script
 
 packages:
 	@missing=; for package in $(BUILD_PACKAGES); do \

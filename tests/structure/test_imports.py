@@ -87,6 +87,7 @@ SLOW |= {"subprocess", "tempfile", "collections.namedtuple", "signal", "socket",
 NOT_ON_THE_WAY = (
     "pysentry.api",
     "pysentry.cli.pack",
+    "pysentry.cli.script",
     "pysentry.trace",
     "pysentry.cli.command",
     "pysentry.cli.doctor",

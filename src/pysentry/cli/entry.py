@@ -48,6 +48,15 @@ def main() -> NoReturn:
 
 def dispatch(words: list[str]) -> int:
     """Runs one verb and returns its exit status."""
+    if words and words[0] == "run":
+        from pysentry.cli.options import RUN
+        from pysentry.cli.plain import parse
+
+        parsed = parse(RUN, words[1:])  # None for the runtimes' verb `run` with its options: none of them is in RUN
+        if parsed is not None and parsed[1]:
+            from pysentry.cli.run import run
+
+            return run(*parsed)
     from pysentry.cli.options import OCI
 
     if words and (words[0] in OCI or words[0].startswith("-")):
@@ -56,15 +65,6 @@ def dispatch(words: list[str]) -> int:
 
         if is_ours(words):
             return as_runtime(words)
-    if words and words[0] == "run":
-        from pysentry.cli.options import RUN
-        from pysentry.cli.plain import parse
-
-        parsed = parse(RUN, words[1:])
-        if parsed is not None and parsed[1]:
-            from pysentry.cli.run import run
-
-            return run(*parsed)
     from pysentry.cli.command import dispatch as with_click
 
     return with_click(words)

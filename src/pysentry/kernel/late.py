@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,8 +14,7 @@ def late(module: str, name: str) -> Callable[..., Any]:
     """The function `name` of `module`, which nothing needs to have imported yet."""
 
     def call(*arguments: Any) -> Any:
-        from importlib import import_module
-
-        return getattr(import_module(module), name)(*arguments)
+        __import__(module)
+        return getattr(sys.modules[module], name)(*arguments)
 
     return call

@@ -79,7 +79,7 @@ def boot(config: RunConfig, gofer: Gofer, channel: BootChannel | None = None) ->
         limits = Limits()
         tty.use_pair_opener(lambda: _number_first(*client.open_pty()))
 
-        # Everything that is ever imported is imported now: there will be no files to import from.
+        # What is imported later comes from memory (wiring.py): there will be no files to import from.
         connect(config)
         if config.trace is not None:
             from pysentry.trace.tracer import start_trace

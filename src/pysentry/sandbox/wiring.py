@@ -21,41 +21,23 @@ if TYPE_CHECKING:
     from pysentry.platform.cdefs import CDescription
     from pysentry.sandbox.config import RunConfig
 
-COMMON = (
-    "attr",
-    "dir",
-    "fcntl",
-    "identity",
-    "io",
-    "ioctl",
-    "limits",
-    "memory",
-    "open",
-    "pipe",
-    "poll",
-    "process",
-    "stat",
-    "system",
-    "time",
-)
-"""Handlers that hardly any program does without. All others are imported when one of their calls is first made."""
-
 
 def connect(config: RunConfig) -> None:
-    """Imports the common families of handlers and registers the hooks. Once, before the lock-up."""
-    from importlib import import_module
+    """Registers handlers and hooks. Once, before the lock-up.
 
-    are_held = _hold_modules()
-    for module in COMMON if are_held else MODULES:
-        import_module(f"pysentry.syscalls.{module}")
-    if not are_held:
-        import_module("pysentry.kernel.loop")
+    A family of handlers is imported when one of its calls is first made: C answers most programs' calls, so that most
+    families never are.
+    """
     for module, numbers in MODULES.items():
         LATE.update(dict.fromkeys(numbers, module))
+    if not _hold_modules():  # there will be no files to import them from
+        for module in MODULES:
+            __import__(f"pysentry.syscalls.{module}")
+        __import__("pysentry.kernel.loop")
     devices.register_block_major(devices.LOOP_MAJOR, late("pysentry.kernel.loop", "open_loop"))
     devices.register(*devices.LOOP_CONTROL, late("pysentry.kernel.loop", "open_control"))
     if config.container is not None or config.mounts:
-        import_module("pysentry.vfs.container_root")
+        __import__("pysentry.vfs.container_root")
     if config.egress:
         from pysentry.net.egress import Egress
 

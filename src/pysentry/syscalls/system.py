@@ -12,7 +12,6 @@ from pysentry.kernel.uts import NAME_MAX, uts
 from pysentry.kernel.wait import wait_ready
 from pysentry.platform.native import ffi, lib
 from pysentry.syscalls.registry import syscall
-from pysentry.vfs.filesystems.proc_system import FILE_SYSTEMS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +40,8 @@ def uname(task: Task, name: UserAddr) -> int:
 @syscall
 def sysfs(task: Task, option: int, arg1: int, arg2: int) -> int:
     """The list of /proc/filesystems by number and by name."""
+    from pysentry.vfs.filesystems.proc_system import FILE_SYSTEMS  # all of /proc, for a call that nobody makes
+
     if option == 1:
         name = task.memory.read_cstr(arg1).decode("latin-1")
         if name not in FILE_SYSTEMS:

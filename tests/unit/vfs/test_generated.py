@@ -12,7 +12,7 @@ import pytest
 from pysentry.abi.errno import EINVAL
 from pysentry.kernel.task import Task
 from pysentry.platform.native import ffi, lib
-from pysentry.vfs.filesystems import sys as sys_module
+from pysentry.vfs.filesystems import sys_root
 from pysentry.vfs.filesystems.generated import Directory, File, GeneratedFileSystem, Link, Node, constant
 from pysentry.vfs.filesystems.proc_sys import make_sys_directory
 from pysentry.vfs.filesystems.sys import make_sys
@@ -160,7 +160,7 @@ def test_what_is_gone_is_looked_up_anew() -> None:
 
 
 def test_sys_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys_module, "read_host_path", lambda path: Path("/proc", path).read_bytes())
+    monkeypatch.setattr(sys_root, "read_host_path", lambda path: Path("/proc", path).read_bytes())
     sys = make_sys(os.makedev(0, 78))
     lib.mount_attach(ffi.NULL, sys.sb)
     kernel = Kernel(sys.sb.root)

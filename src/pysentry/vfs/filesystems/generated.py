@@ -70,6 +70,28 @@ class Directory(Node):
         return [(name, node.mode) for name, node in self.entries.items()]
 
 
+class LateDirectory(Directory):
+    """A directory that is made when somebody first looks into it: few programs do, and a start need not wait for it."""
+
+    __slots__ = ("_directory", "_make")
+
+    def __init__(self, make: Callable[[], Directory]) -> None:
+        super().__init__()
+        self._make = make
+        self._directory: Directory | None = None
+
+    def _made(self) -> Directory:
+        if self._directory is None:
+            self._directory = self._make()
+        return self._directory
+
+    def lookup(self, task: Task | None, name: bytes) -> Node | None:
+        return self._made().lookup(task, name)
+
+    def list(self, task: Task | None) -> list[tuple[bytes, int]]:
+        return self._made().list(task)
+
+
 class File(Node):
     """A regular file. `content` makes all of its bytes; `store` takes what one write(2) brings, or refuses."""
 

@@ -10,13 +10,13 @@ import os
 
 from pysentry.abi.errno import EPERM
 from pysentry.abi.stat import S_IFDIR
-from pysentry.kernel.mqueue import Mqueue, describe
 from pysentry.platform.native import lib
 from pysentry.vfs.dentry import add, attach_to_inode, attachment, new_inode
 from pysentry.vfs.filesystem import FileSystem, set_in_memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pysentry.kernel.mqueue import Mqueue
     from pysentry.kernel.task import Task
     from pysentry.platform.cdefs import CDentry, CDescription, CInode
     from pysentry.vfs.filesystem import AttributeChange
@@ -56,6 +56,8 @@ class MqueueFileSystem(FileSystem):
         self, task: Task, name: bytes, mode: int, uid: int, gid: int, attributes: tuple[int, int] | None, flags: int
     ) -> tuple[CDentry, CDescription]:
         """A new queue, opened; attributes: (messages, bytes of one), None for the defaults."""
+        from pysentry.kernel.mqueue import Mqueue, describe  # mounted in each sandbox, used by few
+
         queue = Mqueue.make(task, attributes)
         inode = self._inode(mode)
         inode.uid, inode.gid = uid, gid
@@ -86,6 +88,8 @@ class MqueueFileSystem(FileSystem):
         raise EPERM("mqueue")
 
     def open(self, task: Task, dentry: CDentry, flags: int) -> CDescription:
+        from pysentry.kernel.mqueue import describe
+
         lifetime: _Lifetime = attachment(dentry.inode, "queue")
         return describe(lifetime.queue, flags & ~_O_TRUNC)
 

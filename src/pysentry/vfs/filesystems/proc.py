@@ -1,46 +1,24 @@
 """proc: what /proc shows. Only the sandbox's processes exist in it, under the sandbox's numbers.
 
-proc_pid.py has the entries of a process, with proc_stat, proc_maps, proc_fd, proc_mounts and proc_net; proc_system.py
-the files about the machine, proc_sys.py its settings. generated.py makes files of them.
+Owns the superblock. What is in it is imported when somebody looks: proc_root.py, proc_pid.py for the entries of a
+process, with proc_stat, proc_maps, proc_fd, proc_mounts and proc_net; proc_system.py for the files about the machine,
+proc_sys.py for its settings. generated.py makes files of them.
 """
 
 from __future__ import annotations
 
 from pysentry.abi.errno import ENOENT
-from pysentry.abi.stat import PROC_MAGIC, S_IFDIR
-from pysentry.kernel.task import all_groups, group_of, on_task_exit
+from pysentry.abi.stat import PROC_MAGIC
+from pysentry.kernel.late import late
+from pysentry.kernel.task import on_task_exit
 from pysentry.platform.native import lib
 from pysentry.vfs.dentry import find
-from pysentry.vfs.filesystems.generated import Directory, GeneratedFileSystem, Node
-from pysentry.vfs.filesystems.proc_pid import ProcessDirectory, task_by_name
-from pysentry.vfs.filesystems.proc_subject import Subject
-from pysentry.vfs.filesystems.proc_system import make_system_entries
-from pysentry.vfs.filesystems.proc_zombie import ZombieDirectory, find_zombie, zombie_pids
+from pysentry.vfs.filesystems.generated import GeneratedFileSystem, LateDirectory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pysentry.kernel.task import Task
     from pysentry.platform.cdefs import CDentry
-
-
-class ProcRoot(Directory):
-    """The root: fixed entries, and a directory for each process. Threads are found by number but not listed."""
-
-    __slots__ = ()
-
-    def lookup(self, task: Task | None, name: bytes) -> Node | None:
-        fixed = self.entries.get(name)
-        if fixed is not None:
-            return fixed
-        c = task_by_name(name)
-        if c is not None:
-            return ProcessDirectory(Subject(c))
-        zombie = find_zombie(name)
-        return None if zombie is None else ZombieDirectory(zombie)
-
-    def list(self, task: Task | None) -> list[tuple[bytes, int]]:
-        pids = sorted([group_of(c).pid for c in all_groups()] + zombie_pids())
-        return super().list(task) + [(b"%d" % pid, S_IFDIR) for pid in pids if pid]
 
 
 class ProcFileSystem(GeneratedFileSystem):
@@ -83,6 +61,6 @@ class ProcFileSystem(GeneratedFileSystem):
 def make_proc(dev: int) -> ProcFileSystem:
     """A new superblock."""
     sb = lib.sb_new(lib.FS_PROC, lib.SB_NOSUID | lib.SB_NODEV | lib.SB_NOEXEC, -1, dev)
-    proc = ProcFileSystem(sb, ProcRoot(make_system_entries()))
+    proc = ProcFileSystem(sb, LateDirectory(late("pysentry.vfs.filesystems.proc_root", "make_root")))
     on_task_exit.append(proc.forget)
     return proc
