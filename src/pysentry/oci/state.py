@@ -14,6 +14,7 @@ import os
 
 from pysentry.oci.errors import ContainerExistsError, InvalidIdError, NoSuchContainerError, OciError
 from pysentry.oci.host_process import HostProcess
+from pysentry.sandbox.host_user import is_in_user_namespace
 from pysentry.sandbox.messages import decode, encode
 
 TYPE_CHECKING = False
@@ -38,9 +39,11 @@ STATE, CONTROL, CONFIG = "state.json", "control.sock", "config.json"
 
 
 def default_root() -> str:
-    """Where containers are kept without --root. As runc, an unprivileged user's are below $XDG_RUNTIME_DIR."""
+    """Where containers are kept without --root. As runc, an unprivileged user's are below $XDG_RUNTIME_DIR, also
+    where the user is root of a user namespace (rootless podman) and does not call itself root."""
     runtime_directory = os.environ.get("XDG_RUNTIME_DIR")
-    if os.geteuid() == 0 or not runtime_directory:
+    is_root = os.geteuid() == 0 and (os.environ.get("USER") == "root" or not is_in_user_namespace())
+    if is_root or not runtime_directory:
         return "/run/pysentry"
     return f"{runtime_directory}/pysentry"
 

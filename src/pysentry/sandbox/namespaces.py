@@ -13,6 +13,7 @@ from errno import ENOENT
 
 from pysentry.platform.native import ffi, lib
 from pysentry.sandbox.errors import NamespaceError, describe
+from pysentry.sandbox.host_user import is_in_user_namespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,13 +91,8 @@ def drop_root() -> None:
         except OSError:
             continue
         return
-    if not _is_in_user_namespace():
+    if not is_in_user_namespace():
         raise NamespaceError("cannot leave root: setresuid failed; run pysentry as an ordinary user instead")
-
-
-def _is_in_user_namespace() -> bool:
-    with open("/proc/self/uid_map", encoding="ascii") as lines:
-        return lines.read().split() != ["0", "0", "4294967295"]
 
 
 def empty_root() -> None:
