@@ -54,18 +54,25 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if config.stash[OWNS_SESSION]:
         shutil.rmtree(BASE / os.environ[SESSION_VARIABLE], ignore_errors=True)
         left = [name for name in leftovers.host_state() - config.stash[HOST_BEFORE] if not name.endswith(KEPT)]
+        is_alone = not remove_dead_sessions()
         if left:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            if is_alone:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
             reporter = config.pluginmanager.get_plugin("terminalreporter")
             if reporter is not None:
-                reporter.write_line("\n".join(["", "left behind on the host:", *sorted(left)]), red=True)
+                whose = "" if is_alone else " by us or by the tests that run beside us"
+                reporter.write_line("\n".join(["", f"left behind on the host{whose}:", *sorted(left)]), red=is_alone)
 
 
-def remove_dead_sessions() -> None:
-    """What sessions that were killed could not remove themselves."""
+def remove_dead_sessions() -> list[Path]:
+    """What sessions that were killed could not remove themselves. Returns the directories of those that live."""
+    living = []
     for directory in BASE.glob("[0-9]*-*"):
-        if not Path("/proc", directory.name.split("-")[0]).exists():
+        if Path("/proc", directory.name.split("-")[0]).exists():
+            living.append(directory)
+        else:
             shutil.rmtree(directory, ignore_errors=True)
+    return living
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -13,6 +13,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from tests.harness.patience import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parents[2]
 UNPRIVILEGED_ID = 12345
 
@@ -41,7 +43,7 @@ def _is_usable_unprivileged(path: Path) -> bool:
             cwd="/",
             env={"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             **as_unprivileged(),  # type: ignore[call-overload]
         )
     except OSError:

@@ -8,6 +8,8 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.harness.patience import PATIENCE_S
+
 
 @contextlib.contextmanager
 def console_listener(directory: Path) -> Iterator[tuple[Path, socket.socket]]:
@@ -15,7 +17,7 @@ def console_listener(directory: Path) -> Iterator[tuple[Path, socket.socket]]:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        listener.settimeout(60)
+        listener.settimeout(PATIENCE_S)
         yield path, listener
     path.unlink()
 

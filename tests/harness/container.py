@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness import checkout
+from tests.harness.patience import PATIENCE_S
 
 BUSYBOX = Path("/usr/bin/busybox")  # static in Debian
 
@@ -85,7 +86,7 @@ class Container:
     def start(self, *argv: str, **options: Any) -> subprocess.Popen[str]:
         return subprocess.Popen(self.command(*argv), text=True, **self._as(), **options)
 
-    def run(self, *argv: str, timeout_s: float = 120, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    def run(self, *argv: str, timeout_s: float = PATIENCE_S, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Runs it to its end; the report must count no internal error."""
         command = self.command(*argv)
         done = subprocess.run(

@@ -9,8 +9,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.harness.engine_host import EngineHost, end, wait_until
+from tests.harness.engine_host import EngineHost, end
 from tests.harness.engine_images import BUSYBOX, PAUSE_IMAGE, archive
+from tests.harness.patience import wait_until
 from tests.harness.runner import Result
 
 PACKAGES = ("containerd", "containernetworking-plugins", "iptables")
@@ -154,7 +155,7 @@ class Containerd:
         }
         for what, left in gone.items():
             try:
-                wait_until(lambda left=left: not left(), f"no {what} are left", 10.0)  # type: ignore[misc]
+                wait_until(lambda left=left: not left(), f"no {what} are left")  # type: ignore[misc]
             except AssertionError:
                 shown = [host.describe(one) if isinstance(one, int) else str(one) for one in left()]
                 raise AssertionError(f"{what} left behind: {shown}\n{self.tail()}") from None

@@ -13,13 +13,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tests.harness.engine_host import EngineHost, wait_until
+from tests.harness.engine_host import EngineHost
 from tests.harness.engine_images import BUSYBOX
+from tests.harness.patience import PATIENCE_S, wait_until
 from tests.harness.programs import made_once
 from tests.harness.websocket import WebSocket
 
 PROTO = Path(__file__).with_name("cri.proto")
-TIMEOUT_S = 60.0
 STDIN, STDOUT, STDERR, STATUS, RESIZE = range(5)
 
 
@@ -57,7 +57,7 @@ class Cri:
         self.names = (f"pod{number}" for number in itertools.count())
         self.logs = host.directory / "pod-logs"
 
-    def call(self, method: str, timeout_s: float = TIMEOUT_S, **fields: Any) -> Any:
+    def call(self, method: str, timeout_s: float = PATIENCE_S, **fields: Any) -> Any:
         """One call; `fields` may be dictionaries. Raises self.error (a grpc.RpcError)."""
         described = self.service.methods_by_name[method]
         module = messages()
@@ -75,7 +75,7 @@ class Cri:
 
     def is_ready(self) -> bool:
         try:
-            status = self.call("Status", timeout_s=5).status
+            status = self.call("Status", timeout_s=30).status
         except self.error:
             return False
         return all(condition.status for condition in status.conditions)
@@ -168,7 +168,7 @@ class Container:
 
     def wait(self) -> int:
         """The exit status, when it has ended."""
-        wait_until(lambda: self.status.state == messages().EXITED, "the container ended", TIMEOUT_S)
+        wait_until(lambda: self.status.state == messages().EXITED, "the container ended")
         return int(self.status.exit_code)
 
     def lines(self, stream: str | None = None) -> list[str]:

@@ -19,11 +19,12 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.harness import leftovers
+from tests.harness.patience import PATIENCE_S
 from tests.harness.runner import Result
 
 INIT = Path(__file__).with_name("engine_init.py")
@@ -31,7 +32,6 @@ PRIVATE = ("/var/lib/cni", "/var/lib/containers", "/var/lib/containerd", "/var/l
 CGROUPS = Path("/sys/fs/cgroup")
 NEW_NAMESPACES = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--propagation", "private", "--"]
 CLONE_NEWNET = 0x40000000
-TIMEOUT_S = 60.0
 
 
 class EngineHost:
@@ -49,7 +49,7 @@ class EngineHost:
         )
         leftovers.LASTING.add(self.process.pid)
         assert self.process.stdout is not None
-        if not select.select([self.process.stdout], [], [], TIMEOUT_S)[0]:
+        if not select.select([self.process.stdout], [], [], PATIENCE_S)[0]:
             self.close()
             raise AssertionError("the engines' machine did not come up")
         line = self.process.stdout.readline()
@@ -90,7 +90,7 @@ class EngineHost:
         *,
         stdin: bytes | None = None,
         status: int | None = 0,
-        timeout_s: float = TIMEOUT_S,
+        timeout_s: float = PATIENCE_S,
         env: Mapping[str, str] | None = None,
         **arguments: Any,
     ) -> Result:
@@ -157,10 +157,10 @@ class EngineHost:
         assert self.process.stdin is not None
         self.process.stdin.close()
         try:
-            self.process.wait(10)
+            self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(PATIENCE_S)
         if self.process.stdout is not None:
             self.process.stdout.close()
         for top in {str(hierarchy) + self.cgroup for hierarchy in _hierarchies()} | (
@@ -176,20 +176,9 @@ def end(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(pid), signal.SIGKILL)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(10)
+        process.wait(PATIENCE_S)
         return
     process.kill()
-
-
-def wait_until(condition: Callable[[], object], what: str, timeout_s: float = 20.0) -> Any:
-    """The first true value of `condition`, asked again and again: for states that nothing announces."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"did not happen in {timeout_s} s: {what}"
-        time.sleep(0.02)
 
 
 def _rest(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.patience import PATIENCE_S
 from tests.harness.runner import Runner
 
 SOURCES = Path(__file__).resolve().parents[1] / "guests"
@@ -25,7 +26,7 @@ FLAGS = ["-std=gnu11", "-O1", "-g", *WARNINGS, "-pthread"]
 LINK_FLAGS = {"dynamic": [], "static": ["-static"], "static-pie": ["-static-pie"], "no-pie": ["-no-pie"]}
 SKIPPED = 77
 # A guest test takes well under a second; shorter than this only to look for hangs quickly.
-TIMEOUT_S = float(os.environ.get("PYSENTRY_GUEST_TIMEOUT_S", "30"))
+TIMEOUT_S = float(os.environ.get("PYSENTRY_GUEST_TIMEOUT_S", PATIENCE_S))
 TEST_NAME = re.compile(r"^TEST\((\w+)\)", re.MULTILINE)
 
 
@@ -54,7 +55,7 @@ def build(family: str, linking: str = "dynamic") -> Path:
         if not binary.exists():
             partial = binary.with_suffix(".partial")
             command = ["gcc", *flags, "-o", str(partial), str(source)]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
             assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr}"
             os.rename(partial, binary)
     return binary
@@ -69,7 +70,7 @@ def run_test(runner: Runner, family: str, name: str, timeout_s: float = TIMEOUT_
     assert f"ok 1 - {name}" in result.stdout, f"guest {family}.{name} ended early\n{result}"
 
 
-def run_all(runner: Runner, family: str, linking: str, timeout_s: float = 4 * TIMEOUT_S, **arguments: object) -> None:
+def run_all(runner: Runner, family: str, linking: str, timeout_s: float = TIMEOUT_S, **arguments: object) -> None:
     """Runs all tests of a guest in one go, each in a fork."""
     result = runner.run([build(family, linking)], timeout_s=timeout_s, **arguments)  # type: ignore[arg-type]
     failed = [line for line in result.stdout.splitlines() if line.startswith("not ok")]

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
-GRACE_S = 5.0
+GRACE_S = 60.0
 LASTING: set[int] = set()
 """Pids of children that outlive a test on purpose: the engines' machine and what runs on it. Their owner ends them."""
 WATCHED_DIRECTORIES = ("/tmp", "/dev/shm", "/run", "/var/tmp")

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.harness.engine_host import EngineHost, wait_until
+from tests.harness.engine_host import EngineHost
 from tests.harness.engine_images import BUSYBOX, PAUSE_IMAGE, archive
+from tests.harness.patience import wait_until
 from tests.harness.runner import Result
 
 PACKAGES = ("podman", "conmon", "catatonit", "containernetworking-plugins", "iptables")
@@ -99,7 +100,7 @@ class Podman:
         }
         for what, left in gone.items():
             try:
-                wait_until(lambda left=left: not left(), f"no {what} are left", 10.0)  # type: ignore[misc]
+                wait_until(lambda left=left: not left(), f"no {what} are left")  # type: ignore[misc]
             except AssertionError:
                 shown = [host.describe(one) if isinstance(one, int) else str(one) for one in left()]
                 raise AssertionError(f"{what} left behind: {shown}") from None

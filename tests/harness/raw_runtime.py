@@ -8,15 +8,14 @@ import json
 import os
 import signal
 import subprocess
-import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.harness.bundles import Config, config, write_bundle
+from tests.harness.patience import PATIENCE_S, wait_until
 
-PATIENCE_S = 60.0
 WAITS = ("sleep", "1000")
 ENDS_ON_TERM = ("sh", "-c", "trap 'exit 7' TERM; echo up; while :; do sleep 0.01; done")
 Status = tuple[str, int]
@@ -169,14 +168,6 @@ def wait_for(pid: int) -> Status:
         os.close(pidfd)
     _, status = os.waitpid(pid, 0)
     return ("killed", os.WTERMSIG(status)) if os.WIFSIGNALED(status) else ("exited", os.WEXITSTATUS(status))
-
-
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    """For things that announce themselves to nobody."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.01)
 
 
 def process(field: str, value: object) -> Callable[[Config], None]:

@@ -20,11 +20,11 @@ from typing import Any
 
 from tests.harness import checkout, leftovers
 from tests.harness.configuration import Configuration
+from tests.harness.patience import PATIENCE_S
 
 # Not /tmp: inside the sandbox that may be a file system of its own. One directory below it for each pytest session.
 BASE = Path("/var/tmp/pysentry-tests")
 SESSION_VARIABLE = "PYSENTRY_TEST_SESSION"
-DEFAULT_TIMEOUT_S = 60.0
 
 
 def session_directory() -> Path:
@@ -130,7 +130,7 @@ class Runner:
         self,
         process: subprocess.Popen[bytes],
         stdin: bytes | None = None,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
+        timeout_s: float = PATIENCE_S,
         *,
         has_report: bool = True,
     ) -> Result:
@@ -160,7 +160,7 @@ class Runner:
         argv: Sequence[str | Path],
         *,
         stdin: bytes | None = None,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
+        timeout_s: float = PATIENCE_S,
         has_report: bool = True,
         **arguments: Any,
     ) -> Result:
@@ -193,12 +193,12 @@ def end_tree(process: subprocess.Popen[bytes]) -> None:
         except (ProcessLookupError, PermissionError):
             continue
     try:
-        process.communicate(timeout=10)
+        process.communicate(timeout=PATIENCE_S)
     except subprocess.TimeoutExpired:
         for stream in (process.stdout, process.stderr, process.stdin):
             if stream is not None:
                 stream.close()
-        process.wait(10)
+        process.wait(PATIENCE_S)
 
 
 def _text(data: bytes | None) -> str:

@@ -18,9 +18,9 @@ from typing import Any
 from pysentry.sandbox import messages
 from pysentry.sandbox.process import ProcessSpec
 from tests.harness import checkout, leftovers
+from tests.harness.patience import PATIENCE_S
 
 PATH = "/usr/bin:/bin"
-TIMEOUT_S = 120.0
 
 
 def process(*argv: str, **fields: Any) -> ProcessSpec:
@@ -36,7 +36,7 @@ class Connection:
 
     def __init__(self, path: Path) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.socket.settimeout(TIMEOUT_S)
+        self.socket.settimeout(PATIENCE_S)
         self.socket.connect(str(path))
 
     def send(self, document: dict[str, Any], fds: list[int] | None = None) -> None:
@@ -62,7 +62,7 @@ class Sentry:
         self.log = directory / "sentry.log"
         self.connections: list[Connection] = []
         self.boot, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.boot.settimeout(TIMEOUT_S)
+        self.boot.settimeout(PATIENCE_S)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         listener.bind(str(self.path))
         listener.listen(16)
@@ -149,7 +149,7 @@ class Sentry:
 
     def wait(self) -> int:
         """The sentry's own end, as subprocess tells it."""
-        return self.process.wait(TIMEOUT_S)
+        return self.process.wait(PATIENCE_S)
 
     def close(self) -> None:
         """Ends it, and checks that it counted no bug of its own."""
@@ -165,7 +165,7 @@ class Sentry:
         assert "internal error" not in text, text
 
 
-def wait_until_gone(pids: list[int], timeout_s: float = TIMEOUT_S) -> None:
+def wait_until_gone(pids: list[int], timeout_s: float = PATIENCE_S) -> None:
     """Each is dead, or will be within the time. What the sentry's death left to us is waited for, as a subreaper does:
     pid 1 of a namespace ends when nobody of it is a zombie any more."""
     deadline = time.monotonic() + timeout_s

@@ -15,9 +15,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.harness.patience import PATIENCE_S
 from tests.harness.runner import Result, Runner, end_tree
-
-EXPECT_TIMEOUT_S = 20.0
 
 
 class Terminal:
@@ -59,7 +58,7 @@ class Terminal:
         self.seen += data.decode(errors="backslashreplace")
         return bool(data)
 
-    def expect(self, pattern: str, timeout_s: float = EXPECT_TIMEOUT_S) -> re.Match[str]:
+    def expect(self, pattern: str, timeout_s: float = PATIENCE_S) -> re.Match[str]:
         """Waits for a regular expression in what comes after the last match."""
         deadline = time.monotonic() + timeout_s
         while True:
@@ -72,7 +71,7 @@ class Terminal:
                     f"{pattern!r} did not come; after it:\n{self.seen[self.position :]!r}\nall:\n{self.seen}"
                 )
 
-    def finish(self, timeout_s: float = 20.0) -> Result:
+    def finish(self, timeout_s: float = PATIENCE_S) -> Result:
         """Reads to the end and waits for the program."""
         deadline = time.monotonic() + timeout_s
         while self._read(max(0.0, deadline - time.monotonic())):

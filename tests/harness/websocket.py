@@ -8,8 +8,9 @@ import socket
 import struct
 from urllib.parse import urlsplit
 
+from tests.harness.patience import PATIENCE_S
+
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
-TIMEOUT_S = 60.0
 
 
 class WebSocket:
@@ -17,7 +18,7 @@ class WebSocket:
 
     def __init__(self, connection: socket.socket, url: str, protocol: str) -> None:
         self.connection = connection
-        connection.settimeout(TIMEOUT_S)
+        connection.settimeout(PATIENCE_S)
         parts = urlsplit(url)
         connection.connect((parts.hostname, parts.port))
         path = parts.path + (f"?{parts.query}" if parts.query else "")

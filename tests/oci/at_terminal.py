@@ -15,8 +15,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from tests.harness.engine_host import end
-
-EXPECT_TIMEOUT_S = 30.0
+from tests.harness.patience import PATIENCE_S
 
 
 class Engine(Protocol):
@@ -56,7 +55,7 @@ class AtTerminal:
         self.seen += data.decode(errors="backslashreplace").replace("\r", "")  # how many came depends on the engine
         return bool(data)
 
-    def expect(self, pattern: str, timeout_s: float = EXPECT_TIMEOUT_S) -> None:
+    def expect(self, pattern: str, timeout_s: float = PATIENCE_S) -> None:
         """Waits for a regular expression in what comes after the last match."""
         deadline = time.monotonic() + timeout_s
         while not (match := re.compile(pattern).search(self.seen, self.position)):
@@ -73,7 +72,7 @@ class AtTerminal:
         self.expect("typed\ntyped\n")
         self.send("\x03")
 
-    def finish(self, timeout_s: float = 60.0) -> int:
+    def finish(self, timeout_s: float = PATIENCE_S) -> int:
         """Reads to the end; the exit status."""
         while self._read(timeout_s):
             pass

@@ -18,7 +18,8 @@ from tests.harness.bundles import make_rootfs
 from tests.harness.containerd import PACKAGES as CONTAINERD_PACKAGES
 from tests.harness.containerd import SOCKET, Containerd
 from tests.harness.cri import Cri
-from tests.harness.engine_host import EngineHost, wait_until
+from tests.harness.engine_host import EngineHost
+from tests.harness.patience import wait_until
 from tests.harness.podman import PACKAGES as PODMAN_PACKAGES
 from tests.harness.podman import Podman
 from tests.harness.programs import install, need
@@ -100,7 +101,7 @@ def containerd(containerd_engine: Containerd) -> Iterator[Containerd]:
 @pytest.fixture(scope="session")
 def cri_client(containerd_engine: Containerd) -> Iterator[Cri]:
     client = Cri(containerd_engine.host, SOCKET, containerd_engine.name)
-    wait_until(client.is_ready, "the CRI plugin and its network are ready", 60)
+    wait_until(client.is_ready, "the CRI plugin and its network are ready")
     yield client
     client.close()
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.harness.bundles import Config
-from tests.harness.raw_runtime import WAITS, Container, RawRuntime, wait_until
+from tests.harness.patience import wait_until
+from tests.harness.raw_runtime import WAITS, Container, RawRuntime
 
 MIB = 1 << 20
 pytestmark = [

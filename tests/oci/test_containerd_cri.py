@@ -6,8 +6,8 @@ import pytest
 
 from tests.harness.containerd import Containerd
 from tests.harness.cri import STDERR, Cri, messages
-from tests.harness.engine_host import wait_until
 from tests.harness.engine_images import NO_COMMAND
+from tests.harness.patience import wait_until
 
 FILL = "x=$(dd if=/dev/zero bs=1M count=8 2>/dev/null | tr '\\0' x); echo full; while :; do sleep 1000; done"
 TICKS = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done"

@@ -6,7 +6,8 @@ import json
 import subprocess
 
 from tests.harness.containerd import Containerd
-from tests.harness.engine_host import end, wait_until
+from tests.harness.engine_host import end
+from tests.harness.patience import PATIENCE_S, wait_until
 from tests.oci.at_terminal import at_terminal
 
 
@@ -64,7 +65,7 @@ def test_many_execs_at_once(containerd: Containerd) -> None:
         for n in range(8)
     ]
     for number, process in enumerate(running):
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=PATIENCE_S)
         assert (output, process.returncode) == (f"{number}\n".encode(), number)
 
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness.cri import Cri
-from tests.harness.engine_host import EngineHost, end, wait_until
+from tests.harness.engine_host import EngineHost, end
 from tests.harness.engine_images import BUSYBOX, PAUSE_IMAGE, archive
+from tests.harness.patience import wait_until
 from tests.harness.programs import install
 from tests.oci.conftest import Runtime
 

@@ -10,7 +10,8 @@ import subprocess
 import pytest
 
 from tests.harness.console import console_listener, read_terminal, receive_master
-from tests.harness.raw_runtime import ENDS_ON_TERM, WAITS, Container, RawRuntime, wait_for, wait_until
+from tests.harness.patience import PATIENCE_S, wait_until
+from tests.harness.raw_runtime import ENDS_ON_TERM, WAITS, Container, RawRuntime, wait_for
 
 
 def test_exec_attached(raw: RawRuntime) -> None:
@@ -97,7 +98,7 @@ def test_exec_detached_leaves_its_output_alone(raw: RawRuntime) -> None:
         stdout=writing,
     )
     os.close(writing)
-    assert call.wait(60) == 0
+    assert call.wait(PATIENCE_S) == 0
     with open(reading) as pipe:
         assert pipe.read() == "text\n"
 
@@ -119,4 +120,4 @@ def test_many_execs_at_once(raw: RawRuntime) -> None:
         raw.start_call("exec", container.identity, "sh", "-c", f"exit {n}", stdout=subprocess.DEVNULL)
         for n in range(12)
     ]
-    assert [call.wait(60) for call in calls] == list(range(12))
+    assert [call.wait(PATIENCE_S) for call in calls] == list(range(12))

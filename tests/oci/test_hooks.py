@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.harness.bundles import Config
+from tests.harness.patience import PATIENCE_S
 from tests.harness.raw_runtime import WAITS, RawRuntime
 
 CREATION = ("prestart", "createRuntime", "createContainer")
@@ -195,5 +196,5 @@ def test_delete_while_a_hook_runs(raw: RawRuntime) -> None:
     raw.call("exec", identity, "true", status=255)
     assert "already exists" in raw.call("create", "--bundle", str(raw.bundle("true")), identity, status=1).stderr
     raw.call("delete", "--force", identity)
-    assert create.wait(60) == -signal.SIGKILL
+    assert create.wait(PATIENCE_S) == -signal.SIGKILL
     assert gone(raw, identity)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.harness import leftovers
-from tests.harness.raw_runtime import WAITS, RawRuntime, wait_until
+from tests.harness.patience import PATIENCE_S, wait_until
+from tests.harness.raw_runtime import WAITS, RawRuntime
 
 MOMENTS = 16
 
@@ -38,11 +39,11 @@ def test_at_any_moment(ours: RawRuntime) -> None:
         create = ours.start_call("create", "--bundle", str(bundle), identity)
         time.sleep(whole_s * moment / MOMENTS)
         create.kill()
-        create.wait(60)
+        create.wait(PATIENCE_S)
         ours.call("delete", "--force", identity)
         assert os.listdir(ours.root) == []
         assert cgroups_of(bundle) == []
-        wait_until(lambda: not leftovers.end_orphans((), grace_s=5), "the end of every process")
+        wait_until(lambda: not leftovers.end_orphans((), grace_s=60), "the end of every process")
 
 
 def test_what_a_killed_create_left_cannot_be_used(ours: RawRuntime) -> None:
@@ -56,7 +57,7 @@ def test_what_a_killed_create_left_cannot_be_used(ours: RawRuntime) -> None:
     create = ours.start_call("create", "--bundle", str(bundle), identity)
     wait_until((ours.directory / "here").exists, "the hook")
     create.kill()
-    assert create.wait(60) == -signal.SIGKILL
+    assert create.wait(PATIENCE_S) == -signal.SIGKILL
     assert ours.state(identity)["status"] == "stopped"
     assert "has stopped" in ours.call("start", identity, status=1).stderr
     assert "not running" in ours.call("kill", identity, status=1).stderr
@@ -78,6 +79,6 @@ def test_create_that_is_told_to_end_undoes_all(ours: RawRuntime, number: int) ->
     create = ours.start_call("create", "--bundle", str(bundle), identity)
     wait_until((ours.directory / "here").exists, "the hook")
     create.send_signal(number)
-    assert create.wait(60) == -number
+    assert create.wait(PATIENCE_S) == -number
     assert os.listdir(ours.root) == []
     assert cgroups_of(bundle) == []

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.raw_runtime import ENDS_ON_TERM, WAITS, RawRuntime, wait_for, wait_until
+from tests.harness.patience import PATIENCE_S, wait_until
+from tests.harness.raw_runtime import ENDS_ON_TERM, WAITS, RawRuntime, wait_for
 
 
 def test_from_create_to_delete(raw: RawRuntime) -> None:
@@ -223,4 +224,4 @@ def test_run_forwards_signals(raw: RawRuntime) -> None:
         running = raw.start_call("run", "--bundle", str(raw.bundle(*ENDS_ON_TERM)), identity, stdout=stdout)
     wait_until(lambda: "up" in output.read_text(), "the program")
     running.send_signal(signal.SIGTERM)
-    assert running.wait(60) == 7
+    assert running.wait(PATIENCE_S) == 7

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.harness.bundles import Config, make_rootfs
-from tests.harness.raw_runtime import RawRuntime, wait_until
+from tests.harness.patience import wait_until
+from tests.harness.raw_runtime import RawRuntime
 
 Change = Callable[[Config], None]
 ALL_FILE_CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP", "SETUID", "SETGID"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 
-from tests.harness.engine_host import wait_until
 from tests.harness.engine_images import BUSYBOX
+from tests.harness.patience import PATIENCE_S, wait_until
 from tests.harness.podman import Podman
 from tests.oci.at_terminal import at_terminal
 
@@ -92,7 +92,7 @@ def test_many_at_once(podman: Podman) -> None:
         for n in range(12)
     ]
     for number, process in enumerate(running):
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=PATIENCE_S)
         assert (output, process.returncode) == (f"{number}\n".encode(), number)
 
 

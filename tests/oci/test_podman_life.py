@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from tests.harness.engine_host import wait_until
 from tests.harness.engine_images import BUSYBOX
+from tests.harness.patience import wait_until
 from tests.harness.podman import Podman
 
 TICKING = "trap 'echo asked; exit 4' TERM; i=0; while :; do i=$((i+1)); echo $i > /tmp/ticks; sleep 0.02; done"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.engine_host import wait_until
 from tests.harness.engine_images import BUSYBOX
+from tests.harness.patience import PATIENCE_S, wait_until
 from tests.harness.podman import Podman
 
 
@@ -204,7 +204,7 @@ def test_two_containers_on_a_bridge(podman: Podman) -> None:
     assert "hello\n" in done.stdout
     connection = podman.host.socket()
     with connection:
-        connection.settimeout(10)
+        connection.settimeout(PATIENCE_S)
         wait_until(lambda: connection.connect_ex((address, 80)) in (0, 106), "the host reaches it")
         assert connection.makefile("rb").read() == b"hello\n"
 
@@ -247,7 +247,7 @@ def test_signals_are_handed_on(podman: Podman) -> None:
     # Before it has noted that the container runs, podman gives up handing signals on.
     wait_until(lambda: podman("ps", "--quiet").stdout.strip(), "podman knows that it runs")
     os.kill(_grandchild(process.pid), signal.SIGUSR1)
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=PATIENCE_S)
     assert (output, process.returncode) == (b"got it\n", 3), errors
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.harness.bundles import Config
 from tests.harness.console import console_listener, read_terminal, receive_master
+from tests.harness.patience import PATIENCE_S
 from tests.harness.raw_runtime import RawRuntime, process
 
 
@@ -19,7 +20,7 @@ def test_stdio_is_the_containers_alone(raw: RawRuntime) -> None:
     reading, writing = os.pipe()
     create = raw.start_call("create", "--bundle", str(raw.bundle("sh", "-c", "echo text")), identity, stdout=writing)
     os.close(writing)
-    assert create.wait(60) == 0
+    assert create.wait(PATIENCE_S) == 0
     raw.call("start", identity)
     with open(reading) as pipe:
         assert pipe.read() == "text\n"
@@ -32,7 +33,7 @@ def test_closing_stdout_is_seen(raw: RawRuntime) -> None:
     bundle = raw.bundle("sh", "-c", "echo text; exec >/dev/null 2>&1; sleep 1000")
     create = raw.start_call("create", "--bundle", str(bundle), identity, stdout=writing, stderr=subprocess.DEVNULL)
     os.close(writing)
-    assert create.wait(60) == 0
+    assert create.wait(PATIENCE_S) == 0
     raw.call("start", identity)
     with open(reading) as pipe:
         assert pipe.read() == "text\n"

@@ -10,14 +10,14 @@ import os
 import resource
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.harness import leftovers
 from tests.harness.configuration import COMMAND
+from tests.harness.patience import wait_until
 from tests.harness.runner import Result, Runner
 
 pytestmark = pytest.mark.configs(*COMMAND)
@@ -193,13 +193,6 @@ def test_too_few_open_files(runner: Runner) -> None:
 # --- runs that go wrong ---------------------------------------------------------------------------------------------
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come true in {timeout_s} s"
-        time.sleep(0.01)
-
-
 @pytest.fixture
 def sleeping(runner: Runner) -> Iterator[subprocess.Popen[bytes]]:
     """A run whose program says that it runs, and then waits for ever."""
@@ -239,7 +232,7 @@ def test_gofer_is_killed(runner: Runner, sleeping: subprocess.Popen[bytes]) -> N
     gofers = [pid for pid, exe in processes_below(sleeping.pid).items() if "python" in exe]
     assert len(gofers) == 1, processes_below(sleeping.pid)
     os.kill(gofers[0], signal.SIGKILL)
-    result = runner.finish(sleeping, timeout_s=30, has_report=False)
+    result = runner.finish(sleeping, has_report=False)
     assert result.status == 125, result
     one_line(result, "gofer")
 
@@ -249,7 +242,7 @@ def test_sentry_is_killed(runner: Runner, sleeping: subprocess.Popen[bytes]) -> 
     below = processes_below(sleeping.pid)
     assert len(below) >= 2, below  # the gofer and the workload
     sleeping.kill()
-    assert runner.finish(sleeping, timeout_s=30, has_report=False).status == 137
+    assert runner.finish(sleeping, has_report=False).status == 137
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below), "the end of the gofer and the workload")
 
 
@@ -258,7 +251,7 @@ def test_sentry_is_killed(runner: Runner, sleeping: subprocess.Popen[bytes]) -> 
 def test_signals_are_passed_on(runner: Runner, sleeping: subprocess.Popen[bytes], name: str) -> None:
     number = getattr(signal, name)
     sleeping.send_signal(number)
-    result = runner.finish(sleeping, timeout_s=30)
+    result = runner.finish(sleeping)
     assert result.status == 128 + number, result
 
 
@@ -268,14 +261,14 @@ def test_signals_reach_a_handler(runner: Runner) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == b"running\n"
     process.terminate()
-    result = runner.finish(process, timeout_s=30)
+    result = runner.finish(process)
     assert (result.status, result.stdout) == (9, "got\n"), result
 
 
 @BOTH_ENGINES
 def test_workload_that_forks_without_end(runner: Runner) -> None:
     script = "bomb() { bomb | bomb & }; bomb; while :; do sleep 0.1; done"
-    result = runner.run(["bash", "-c", script], options=["--pids=60", "--timeout=3"], timeout_s=60)
+    result = runner.run(["bash", "-c", script], options=["--pids=60", "--timeout=3"])
     assert result.status == 124, result
     assert "fork" in result.stderr, result
 
@@ -311,18 +304,18 @@ def test_workload_that_blocks_every_signal(runner: Runner) -> None:
         "signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())\n"
         "print('blocked', flush=True)\nwhile True: time.sleep(100)\n"
     )
-    result = runner.run(["/usr/bin/python3", "-c", script], options=["--timeout=2"], timeout_s=30)
+    result = runner.run(["/usr/bin/python3", "-c", script], options=["--timeout=2"])
     assert (result.status, result.stdout) == (124, "blocked\n"), result
 
 
 def test_timeout_ends_the_whole_tree(runner: Runner) -> None:
     script = "trap '' TERM INT HUP; (setsid sleep 1000 &); sleep 1000 | sleep 1000"
-    result = runner.run(["bash", "-c", script], options=["--timeout=1s"], timeout_s=30)
+    result = runner.run(["bash", "-c", script], options=["--timeout=1s"])
     assert result.status == 124, result
 
 
 def test_children_do_not_outlive_the_first_process(runner: Runner) -> None:
-    result = runner.run(["bash", "-c", "setsid sleep 1000 & (sleep 1000 &) ; echo done"], timeout_s=30)
+    result = runner.run(["bash", "-c", "setsid sleep 1000 & (sleep 1000 &) ; echo done"])
     assert (result.status, result.stdout) == (0, "done\n"), result
 
 
@@ -332,7 +325,7 @@ def test_output_that_nobody_reads(runner: Runner) -> None:
     process.stdout.read(100)
     process.stdout.close()
     process.stdout = None
-    result = runner.finish(process, timeout_s=30)
+    result = runner.finish(process)
     assert result.status == 128 + signal.SIGPIPE, result
 
 

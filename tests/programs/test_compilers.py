@@ -17,7 +17,7 @@ def test_gcc_and_make(both: Comparison) -> None:
     need("gcc", "gcc")
     need("make", "make")
     both.script("compile.sh")
-    result = both.same(["bash", "compile.sh"], timeout_s=240)
+    result = both.same(["bash", "compile.sh"])
     assert result.status == 0, result
     assert result.stdout.endswith("fails with 1 and names it\n")
 
@@ -25,7 +25,7 @@ def test_gcc_and_make(both: Comparison) -> None:
 def test_node(both: Comparison) -> None:
     node = need("node", "nodejs")
     both.script("node_main.js")
-    result = both.same([node, "node_main.js"], timeout_s=120)
+    result = both.same([node, "node_main.js"])
     assert result.status == 0, result
     assert result.stdout.startswith("workers 55 500500 5000050000\n")
 
@@ -39,7 +39,7 @@ def _build_go_program(directory: Path) -> None:
 def test_go_binary(both: Comparison) -> None:
     need("go", "golang-go")
     program = made_once("go", _build_go_program) / "program"
-    result = both.same([program], timeout_s=120)
+    result = both.same([program])
     assert result.status == 5, result
 
 

@@ -15,14 +15,14 @@ PYTHON = "/usr/bin/python3"
 @pytest.mark.parametrize("name", ["threads", "subprocess", "asyncio", "http", "sqlite"])
 def test_script(both: Comparison, name: str) -> None:
     both.script(f"py_{name}.py")
-    result = both.same([PYTHON, f"py_{name}.py"], timeout_s=120)
+    result = both.same([PYTHON, f"py_{name}.py"])
     assert result.status == 0, result
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_multiprocessing(both: Comparison, method: str) -> None:
     both.script("py_multiprocessing.py")
-    result = both.same([PYTHON, "py_multiprocessing.py", method], timeout_s=120)
+    result = both.same([PYTHON, "py_multiprocessing.py", method])
     assert result.status == 0, result
     assert "counted 300\n" in result.stdout
 
@@ -51,5 +51,5 @@ def test_venv_and_pip(both: Comparison) -> None:
     both.put(made_once("wheel", _write_wheel) / "demo-1.0-py3-none-any.whl")
     install = "env/bin/pip install -q --no-index --disable-pip-version-check --no-cache-dir ./demo-1.0-py3-none-any.whl"
     script = f"set -e; {PYTHON} -m venv env; {install}; env/bin/demo; env/bin/pip list --format=freeze | grep demo"
-    result = both.same(["bash", "-c", script], timeout_s=240)
+    result = both.same(["bash", "-c", script])
     assert result.stdout == "installed and run\ndemo==1.0\n"

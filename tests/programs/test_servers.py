@@ -88,14 +88,14 @@ ended 0
 def test_redis_and_its_append_only_file(runner: Runner) -> None:
     need("redis-server", "redis-server")
     need("redis-benchmark", "redis-tools")
-    result = runner.run(["bash", script(runner, "redis.sh")], timeout_s=180)
+    result = runner.run(["bash", script(runner, "redis.sh")])
     assert result.stdout == REDIS, result
 
 
 def test_nginx_with_two_workers(runner: Runner) -> None:
     for program, package in (("nginx", "nginx-light"), ("ab", "apache2-utils"), ("wrk", "wrk"), ("curl", "curl")):
         need(program, package)
-    result = runner.run(["bash", script(runner, "nginx.sh")], timeout_s=180)
+    result = runner.run(["bash", script(runner, "nginx.sh")])
     assert result.stdout == NGINX, result
 
 
@@ -106,22 +106,22 @@ def test_postgres_recovers_from_a_killed_backend(runner: Runner) -> None:
     runner.work.chmod(0o777)
     command = ["bash", str(script(runner, "postgres.sh"))]
     if runner.is_native:
-        result = runner.run(["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", *command], timeout_s=240)
+        result = runner.run(["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", *command])
     else:
-        result = runner.run(command, options=["--user=nobody"], timeout_s=240)
+        result = runner.run(command, options=["--user=nobody"])
     assert result.stdout == POSTGRES, result
 
 
 @pytest.mark.configs("native", "seccomp", "ptrace", "user")
 def test_python_web_server(runner: Runner) -> None:
     need("curl", "curl")
-    assert runner.run(["bash", script(runner, "http.sh")], timeout_s=120).stdout == HTTP
+    assert runner.run(["bash", script(runner, "http.sh")]).stdout == HTTP
 
 
 @pytest.mark.configs("native", "seccomp", "ptrace", "user")
 def test_tmux(runner: Runner) -> None:
     need("tmux", "tmux")
-    result = runner.run(["bash", script(runner, "tmux.sh")], timeout_s=120)
+    result = runner.run(["bash", script(runner, "tmux.sh")])
     assert result.stdout == TMUX, result
 
 
@@ -129,5 +129,5 @@ def test_tmux(runner: Runner) -> None:
 def test_sshd(runner: Runner) -> None:
     need("sshd", "openssh-server")
     need("ssh", "openssh-client")
-    result = runner.run(["bash", script(runner, "ssh.sh")], timeout_s=120)
+    result = runner.run(["bash", script(runner, "ssh.sh")])
     assert result.stdout == SSH, result

@@ -17,7 +17,7 @@ def test_busybox_script(both: Comparison) -> None:
 
 def test_bash_with_many_forks(both: Comparison) -> None:
     both.script("bash_forks.sh")
-    result = both.same(["bash", "bash_forks.sh"], timeout_s=120)
+    result = both.same(["bash", "bash_forks.sh"])
     assert result.stdout.startswith("total 20100\n")
     assert result.stdout.endswith("y\ny\n")
 

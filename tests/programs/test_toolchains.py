@@ -57,19 +57,19 @@ echoed 122500
 
 def test_java(runner: Runner) -> None:
     need("javac", "openjdk-17-jdk-headless")
-    result = runner.run(["bash", script(runner, "java.sh")], timeout_s=240)
+    result = runner.run(["bash", script(runner, "java.sh")])
     assert result.stdout == JAVA, result
 
 
 def test_npm(runner: Runner) -> None:
     need("npm", "npm")
-    result = runner.run(["bash", script(runner, "npm.sh")], timeout_s=240)
+    result = runner.run(["bash", script(runner, "npm.sh")])
     assert result.stdout == NPM, result
 
 
 def test_cargo(runner: Runner) -> None:
     need("cargo", "cargo")
-    result = runner.run(["bash", script(runner, "cargo.sh")], timeout_s=240)
+    result = runner.run(["bash", script(runner, "cargo.sh")])
     assert result.stdout == CARGO, result
 
 
@@ -82,7 +82,7 @@ def _build_go_network(directory: Path) -> None:
 @pytest.mark.configs("native", "seccomp", "ptrace", "user")
 def test_go_interfaces_and_goroutines(runner: Runner) -> None:
     need("go", "golang-go")
-    result = runner.run([made_once("go_network", _build_go_network) / "program"], timeout_s=120)
+    result = runner.run([made_once("go_network", _build_go_network) / "program"])
     assert result.stdout == GO_NETWORK, result
 
 
@@ -90,14 +90,14 @@ def test_go_interfaces_and_goroutines(runner: Runner) -> None:
 def test_make_with_two_jobs(runner: Runner) -> None:
     need("gcc", "gcc")
     need("make", "make")
-    result = runner.run(["bash", script(runner, "make_jobs.sh")], timeout_s=120)
+    result = runner.run(["bash", script(runner, "make_jobs.sh")])
     assert result.stdout == MAKE_JOBS, result
 
 
 @pytest.mark.configs("native", "seccomp", "ptrace", "user")
 def test_git_clone_of_a_file_url(runner: Runner) -> None:
     need("git", "git")
-    result = runner.run(["bash", script(runner, "git_clone.sh")], timeout_s=120)
+    result = runner.run(["bash", script(runner, "git_clone.sh")])
     assert result.stdout == GIT_CLONE, result
 
 
@@ -105,7 +105,7 @@ def test_git_clone_of_a_file_url(runner: Runner) -> None:
 def test_apt_get_without_a_network_says_so(runner: Runner) -> None:
     if subprocess.run(["apt-cache", "show", "hello"], capture_output=True).returncode:
         pytest.skip("no package lists here (apt-get update)")
-    result = runner.run(["apt-get", "-q", "-o", "Acquire::Retries=0", "download", "hello"], timeout_s=120)
+    result = runner.run(["apt-get", "-q", "-o", "Acquire::Retries=0", "download", "hello"])
     assert result.status == 100, result
     assert "E: Failed to fetch http" in result.stderr, result
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.harness import checkout
 from tests.harness.configuration import is_root
+from tests.harness.patience import PATIENCE_S
 from tests.harness.runner import BASE
 
 # Denies calls as a container's seccomp profile does, then becomes pysentry.
@@ -31,7 +32,7 @@ def run_denied(names: str, *words: str, unprivileged: bool = False) -> subproces
         [python, "-c", DENY, names, str(command), "run", *words],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         cwd="/",
         check=False,
         **(checkout.as_unprivileged() if unprivileged else {}),  # type: ignore[call-overload]

@@ -18,6 +18,7 @@ from gofer import protocol
 from gofer._native import ffi, lib
 from gofer.protocol import GoferError
 from gofer.tree import Tree
+from tests.harness.patience import PATIENCE_S
 from tests.security.gofer_requests import requests_with
 from tests.unit.gofer.harness import fork_gofer, gofer, open_directory
 
@@ -32,7 +33,7 @@ def place() -> Iterator[Path]:
 
 def raw_gofer(*trees: Tree) -> tuple[int, socket.socket]:
     pid, sock = fork_gofer(trees)
-    sock.settimeout(20)
+    sock.settimeout(PATIENCE_S)
     return pid, sock
 
 

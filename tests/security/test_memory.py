@@ -31,7 +31,7 @@ def limit() -> Iterator[MemoryLimit]:
 
 
 def run(runner: Runner, limit: MemoryLimit, script: str) -> Result:
-    return runner.run(["sh", "-c", script], options=["--tmpfs=/mnt"], preexec_fn=limit.join, timeout_s=120)
+    return runner.run(["sh", "-c", script], options=["--tmpfs=/mnt"], preexec_fn=limit.join)
 
 
 @pytest.mark.parametrize("directory", ["/mnt", "."], ids=["tmpfs", "overlay"])

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.patience import PATIENCE_S
 from tests.harness.runner import session_directory
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -57,6 +58,6 @@ def test_all_others_with_sanitizers(tmp_path: Path) -> None:
     assert where.stdout.startswith(str(package)), where
     kept = session_directory() / "kept"
     kept.touch()
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
     assert run.returncode == 0, (run.stdout + run.stderr)[-5000:]
     assert kept.exists(), "the run inside removed what the tests beside it use"

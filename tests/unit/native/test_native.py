@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.patience import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parents[3]
 NATIVE = ROOT / "native"
 HERE = Path(__file__).resolve().parent
@@ -55,5 +57,5 @@ def names() -> list[str]:
 def test_native(program: Path, name: str) -> None:
     # Whole-program structs (task, superblocks) live as long as the process: leaks are not looked for.
     environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
-    result = subprocess.run([str(program), name], capture_output=True, text=True, timeout=60, env=environment)
+    result = subprocess.run([str(program), name], capture_output=True, text=True, timeout=PATIENCE_S, env=environment)
     assert result.returncode == 0, result.stdout + result.stderr

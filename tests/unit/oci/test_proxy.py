@@ -10,6 +10,7 @@ import pytest
 
 from pysentry.oci import proxy
 from pysentry.sandbox.messages import receive, send
+from tests.harness.patience import PATIENCE_S
 
 
 def spawn_proxy() -> tuple[int, socket.socket]:
@@ -24,7 +25,7 @@ def spawn_proxy() -> tuple[int, socket.socket]:
             os._exit(96)
     proxy.unblock_signals()
     theirs.close()
-    ours.settimeout(60)
+    ours.settimeout(PATIENCE_S)
     return pid, ours
 
 

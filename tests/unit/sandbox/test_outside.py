@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from tests.harness.patience import wait_until
 from tests.harness.runner import Runner
 
 pytestmark = pytest.mark.configs("seccomp", "ptrace", "user")
@@ -84,9 +85,7 @@ def test_trace_of_a_call_that_waits(runner: Runner) -> None:
     path = runner.directory / "trace"
     process = runner.start(["sh", "-c", "echo ready; read line"], options=[f"--trace={path}"], stdin=subprocess.PIPE)
     ready(process)
-    deadline = time.monotonic() + 20
-    while " <unfinished ...>" not in path.read_text() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: " <unfinished ...>" in path.read_text(), "it waits")
     assert runner.finish(process, b"x\n").status == 0
     assert re.search(r"read\(0, .* <unfinished \.\.\.>\n(.*\n)*?.*<\.\.\. read resumed>\) = 1", path.read_text())
 
@@ -136,11 +135,5 @@ def test_closing_stdout_closes_it(runner: Runner) -> None:
     process = runner.start(["sh", "-c", "echo ready; exec >&-; read line"], stdin=subprocess.PIPE)
     ready(process)
     assert process.stdout is not None
-    os.set_blocking(process.stdout.fileno(), False)
-    deadline = time.monotonic() + 20
-    end = None
-    while end is None and time.monotonic() < deadline:
-        end = process.stdout.read()
-        time.sleep(0.01)
-    assert end == b""
+    assert process.stdout.read() == b""
     runner.finish(process, b"\n")

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.harness.patience import PATIENCE_S
 from tests.harness.runner import Runner
 
 pytestmark = pytest.mark.configs("seccomp", "ptrace", "user")
@@ -35,7 +36,7 @@ class Session:
     def type(self, keys: bytes) -> None:
         os.write(self.master, keys)
 
-    def expect(self, text: bytes, timeout_s: float = 20.0) -> bytes:
+    def expect(self, text: bytes, timeout_s: float = PATIENCE_S) -> bytes:
         """Reads until `text` was printed; forgets what came before and with it, and returns that."""
         deadline = time.monotonic() + timeout_s
         while text not in self.seen:
@@ -81,21 +82,26 @@ def test_the_program_has_a_terminal(runner: Runner, sessions: list[Session]) -> 
 
 def test_job_control(runner: Runner, sessions: list[Session]) -> None:
     session = open_session(runner, sessions, "bash", "--norc", "-i")
-    session.expect(b"$ " if runner.configuration.unprivileged else b"# ")
-    session.type(b"sleep 1000; echo status=$?\r")
-    session.expect(b"sleep 1000")
-    time.sleep(0.3)
+    prompt = b"$ " if runner.configuration.unprivileged else b"# "
+    session.expect(prompt)
+    session.type(b"sh -c 'echo wai''ting; exec sleep 1000'\r")
+    session.expect(b"waiting")
     session.type(b"\x03")
     session.expect(b"^C")
-    session.type(b"sleep 2000\r")
-    session.expect(b"sleep 2000")
-    time.sleep(0.3)
+    session.expect(prompt)
+    session.type(b"echo status=$?; cat\r")
+    session.expect(b"status=130")
+    session.type(b"words\r")
+    session.expect(b"words\r\nwords\r\n")  # what cat gives back tells that the keys are its own
     session.type(b"\x1a")
     session.expect(b"Stopped")
-    session.type(b"jobs; bg; fg\r")
-    session.expect(b"sleep 2000")
-    time.sleep(0.3)
+    session.expect(prompt)
+    session.type(b"jobs; fg\r")
+    session.expect(b"cat\r\ncat\r\n")
+    session.type(b"more\r")
+    session.expect(b"more\r\nmore\r\n")
     session.type(b"\x03")
+    session.expect(prompt)
     session.type(b"exit 9\r")
     session.expect(b"exit 9")
     assert runner.finish(session.process).status == 9
@@ -137,7 +143,7 @@ def test_the_callers_terminal_after_a_command_that_is_not_there(runner: Runner, 
 
 def test_much_output(runner: Runner, sessions: list[Session]) -> None:
     session = open_session(runner, sessions, "sh", "-c", "seq 1 20000; echo end-of-it")
-    got = session.expect(b"end-of-it", 60)
+    got = session.expect(b"end-of-it")
     assert got.replace(b"\r", b"").split(b"\n")[:3] == [b"1", b"2", b"3"]
     assert got.count(b"\n") == 20000
     assert runner.finish(session.process).status == 0
