@@ -14,6 +14,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
+LONGEST_FIRST_LINE = 127  # of a script, bytes, for any Linux
 OURS = str(Path(__file__).resolve().parents[2])
 TEMPLATE = """#!{python} -IS
 import sys
@@ -42,7 +43,8 @@ def _search_path(flags: str) -> list[str]:
 def write(path: Path) -> None:
     """Replaces what pip installed at `path`, if it is not this already. FileNotFoundError: nothing is installed."""
     before, after = path.read_text(), text()
-    if before == after:
+    first = after.partition("\n")[0]
+    if before == after or len(first) > LONGEST_FIRST_LINE or first.count(" ") > 1:  # pip's own way around that stays
         return
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(after)

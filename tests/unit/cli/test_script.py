@@ -6,6 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from pysentry.cli import script
 
 
@@ -30,3 +32,15 @@ def test_what_is_written_already_is_left_alone(tmp_path: Path) -> None:
     before = command.stat().st_ino
     script.write(command)
     assert command.stat().st_ino == before
+
+
+def test_an_interpreter_that_no_first_line_can_name_leaves_it_to_pip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = tmp_path / "command"
+    for python in ("/opt/with space/python3", "/" + 130 * "x"):
+        command.write_text("pip's\n")
+        text = script.TEMPLATE.format(python=python, ours="", others=[])
+        monkeypatch.setattr(script, "text", lambda text=text: text)
+        script.write(command)
+        assert command.read_text() == "pip's\n"
