@@ -122,7 +122,8 @@ class ContainerBuilder(RootBuilder):
 
     def give_settings(self) -> None:
         """Also where no /proc is mounted: limits and names take effect all the same."""
-        self._give_settings(make_sys_directory())
+        if self.config.sysctl:
+            self._give_settings(make_sys_directory())
 
     # ---- rows ----
 
@@ -138,8 +139,8 @@ class ContainerBuilder(RootBuilder):
                     if row.kind in self.makers:
                         made = self.makers[row.kind](new_device())
                         made.sb.flags |= flags
-                        if row.kind == "proc":
-                            self._give_settings(attachment(made.sb.root.inode, "node").entries[b"sys"])
+                        if row.kind == "proc" and self.config.sysctl:  # its content is made when it is looked at
+                            self._give_settings(attachment(made.sb.root.inode, "node").lookup(None, b"sys"))
                         self._mount(made, row, row.kind)
                 case "devpts":
                     mode, ptmx_mode = octal(row, "mode", 0o600), octal(row, "ptmxmode", 0)
