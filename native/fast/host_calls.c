@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <unistd.h>
 
+#include "fast.h"
 #include "python.h"
 
 /* The result, or -errno. Every descriptor passed here is non-blocking: the sentry never waits in a host call. */

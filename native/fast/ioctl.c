@@ -8,7 +8,7 @@
 /* No terminal: every terminal request is ENOTTY. What else the kind may know is Python's. */
 static bool is_no_terminal(const struct description *d)
 {
-    return d->kind == DESC_FILE || d->kind == DESC_DIR || d->kind == DESC_PIPE;
+    return d->kind == DESC_FILE || d->kind == DESC_DIR || d->kind == DESC_PIPE || d->kind == DESC_CHR;
 }
 
 int64_t fast_ioctl(struct task *t, struct trap *tr)

@@ -2,6 +2,9 @@
 #define _GNU_SOURCE
 #include "fast.h"
 
+#include "../engine/engine.h"
+#include "python.h"
+
 #include <string.h>
 #include <time.h>
 
@@ -23,6 +26,14 @@ int user_walk(struct task *t, int dirfd, uint64_t user_path, uint32_t flags, str
     if (len < 0)
         return (int)len;
     return walk_at(t, dirfd, path, flags, out);
+}
+
+struct dentry *task_walk(struct task *t, int dirfd, const char *path)
+{
+    struct vfs_path found;
+    if (!engine.fast_path || walk_at(t, dirfd, path, WALK_FOLLOW, &found))
+        return NULL;
+    return found.dentry;
 }
 
 int may_create(const struct task *t, const struct dentry *dir)

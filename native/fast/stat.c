@@ -61,10 +61,9 @@ static int refresh_found(const struct vfs_path *path)
     return refresh(d->inode);
 }
 
+/* Of a description that has an inode. */
 static int refresh_open(struct description *d)
 {
-    if (!d->inode)
-        return SENTRY_PUNT;
     if (d->inode->sb->kind == FS_GOFER && !(d->inode->flags & INODE_PYTHON)) {
         if (d->host_fd >= 0)
             live_attributes(d->inode, d->host_fd);
@@ -102,6 +101,24 @@ static int64_t write_stat(struct task *t, uint64_t addr, const struct inode *i)
     st.st_atim = timespec_of(i->atime_ns);
     st.st_mtim = timespec_of(i->mtime_ns);
     st.st_ctim = timespec_of(i->ctime_ns);
+    int64_t written = um_write(t, addr, &st, sizeof st);
+    return written < 0 ? written : 0;
+}
+
+/* A description without an inode of ours (a pipe, a socket, what we were given). Ids of the host mean nothing in here: who
+ * holds the descriptor is its owner. */
+static int64_t write_host_stat(struct task *t, uint64_t addr, const struct description *d)
+{
+    struct stat st;
+    memset(&st, 0, sizeof st);
+    st.st_mode = 0600;
+    st.st_ino = d->id;
+    st.st_nlink = 1;
+    st.st_blksize = 4096;
+    if (d->host_fd >= 0 && fstat(d->host_fd, &st))
+        return -errno;
+    st.st_uid = t->cred->fsuid;
+    st.st_gid = t->cred->fsgid;
     int64_t written = um_write(t, addr, &st, sizeof st);
     return written < 0 ? written : 0;
 }
@@ -145,8 +162,10 @@ static int64_t write_statx(struct task *t, uint64_t addr, const struct inode *i,
 
 /* ---- stat family --------------------------------------------------------------------------------*/
 
-/* The inode that (dirfd, path, flags) names, up to date; AT_EMPTY_PATH as vfs_statx() in Linux fs/stat.c. */
-static int64_t find_inode(struct task *t, int dirfd, uint64_t user_path, int flags, struct inode **inode)
+/* The inode that (dirfd, path, flags) names, up to date; AT_EMPTY_PATH as vfs_statx() in Linux fs/stat.c. NULL: it is this
+ * description, which has none. */
+static int64_t find_inode(struct task *t, int dirfd, uint64_t user_path, int flags, struct inode **inode,
+                          struct description **description)
 {
     char path[PATH_CAP];
     int64_t len = 0;
@@ -164,7 +183,10 @@ static int64_t find_inode(struct task *t, int dirfd, uint64_t user_path, int fla
         struct description *d = fd_get(t, dirfd);
         if (!d)
             return -EBADF;
+        *description = d;
         *inode = d->inode;
+        if (!d->inode)
+            return 0;
         return d->dentry && d->dentry->sb->kind == FS_BIND ? SENTRY_PUNT : refresh_open(d);
     }
     struct vfs_path found;
@@ -179,8 +201,11 @@ static int64_t find_inode(struct task *t, int dirfd, uint64_t user_path, int fla
 static int64_t stat_at(struct task *t, int dirfd, uint64_t user_path, int flags, uint64_t into)
 {
     struct inode *inode;
-    int64_t error = find_inode(t, dirfd, user_path, flags, &inode);
-    return error ? error : write_stat(t, into, inode);
+    struct description *d;
+    int64_t error = find_inode(t, dirfd, user_path, flags, &inode, &d);
+    if (error)
+        return error;
+    return inode ? write_stat(t, into, inode) : write_host_stat(t, into, d);
 }
 
 int64_t fast_stat(struct task *t, struct trap *tr)
@@ -198,6 +223,8 @@ int64_t fast_fstat(struct task *t, struct trap *tr)
     struct description *d = fd_get(t, int_arg(tr, 0));
     if (!d)
         return -EBADF;
+    if (!d->inode)
+        return write_host_stat(t, tr->args[1], d);
     int error = refresh_open(d);
     return error ? error : write_stat(t, tr->args[1], d->inode);
 }
@@ -215,12 +242,15 @@ int64_t fast_statx(struct task *t, struct trap *tr)
     int flags = int_arg(tr, 2);
     uint32_t mask = (uint32_t)tr->args[3];
     struct inode *inode;
+    struct description *d;
     if ((mask & STATX__RESERVED) || (flags & STATX_SYNC_TYPE) == STATX_SYNC_TYPE)
         return -EINVAL;
     if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | STATX_SYNC_TYPE))
         return -EINVAL;
-    int64_t error = find_inode(t, int_arg(tr, 0), tr->args[1], flags, &inode);
-    return error ? error : write_statx(t, tr->args[4], inode, mask);
+    int64_t error = find_inode(t, int_arg(tr, 0), tr->args[1], flags, &inode, &d);
+    if (error)
+        return error;
+    return inode ? write_statx(t, tr->args[4], inode, mask) : SENTRY_PUNT;
 }
 
 /* ---- access family ------------------------------------------------------------------------------*/

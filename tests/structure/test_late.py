@@ -21,8 +21,8 @@ early = {name for name in sys.modules if name.startswith("pysentry.syscalls.")}
 sys.meta_path[:] = [finder for finder in sys.meta_path if hasattr(finder, "hold")]
 sys.path_importer_cache.clear()
 assert len(sys.meta_path) == 1, "no pack: run `make build`"
-for module in MODULES:
-    __import__(f"pysentry.syscalls.{module}")
+for module in (*(f"syscalls.{family}" for family in MODULES), *wiring.LATE_MODULES):
+    __import__(f"pysentry.{module}")
 print(len(MODULES), len([name for name in MODULES if f"pysentry.syscalls.{name}" in early]))
 """
 

@@ -327,6 +327,18 @@ KINDS: dict[int, type[Description]] = {  # each module adds its own
     lib.DESC_DIR: DirectoryDescription,
     lib.DESC_PATH: PathDescription,
 }
+_MODULES = {
+    lib.DESC_FILE: "pysentry.kernel.file",
+    lib.DESC_CHR: "pysentry.kernel.file",
+    lib.DESC_PIPE: "pysentry.kernel.pipe",
+    lib.DESC_TTY: "pysentry.kernel.tty",
+    lib.DESC_SOCKET: "pysentry.net.socket",
+    lib.DESC_EPOLL: "pysentry.kernel.epoll",
+    lib.DESC_INOTIFY: "pysentry.kernel.inotify",
+    lib.DESC_SIGNALFD: "pysentry.kernel.signalfd",
+    lib.DESC_PIDFD: "pysentry.kernel.pidfd",
+}
+"""Who adds a kind: C makes descriptions of which Python may not have heard yet."""
 _with_state: dict[int, Description] = {}
 _close_watchers: dict[int, list[CloseWatcher]] = {}
 
@@ -336,7 +348,15 @@ def description_of(c: CDescription) -> Description:
     if c.flags & lib.DESC_LOWER:
         lib.desc_follow_copy_up(c)  # somebody wrote to the lower file meanwhile: its content is in memory now
     kept = _with_state.get(c.id) if c.flags & lib.DESC_PY_CLOSE else None
-    return kept if kept is not None else KINDS.get(c.kind, Description)(c)
+    return kept if kept is not None else _class_of(c.kind)(c)
+
+
+def _class_of(kind: int) -> type[Description]:
+    cls = KINDS.get(kind)
+    if cls is None and kind in _MODULES:
+        __import__(_MODULES[kind])
+        cls = KINDS[kind]
+    return cls or Description
 
 
 def new_description(
@@ -348,7 +368,7 @@ def new_description(
         if host_fd >= 0:
             os.close(host_fd)
         raise ENOMEM("description")
-    return adopt((cls or KINDS.get(kind, Description))(c))
+    return adopt((cls or _class_of(kind))(c))
 
 
 def adopt(description: Description) -> Description:

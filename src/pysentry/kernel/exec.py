@@ -7,6 +7,7 @@ has replaced the address space by the stub's (or refused); `load` when the stub 
 from __future__ import annotations
 
 import os
+import struct
 from struct import Struct
 
 from pysentry.abi.errno import (
@@ -25,7 +26,7 @@ from pysentry.abi.stat import S_IFMT, S_IFREG
 from pysentry.kernel import credentials
 from pysentry.kernel.report import internal_error
 from pysentry.loader import elf, script
-from pysentry.loader.stub_list import StubList, choose_bias
+from pysentry.loader.stub_list import add_interpreter, choose_bias, program_list
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs.dentry import attach
 from pysentry.vfs.filesystem import filesystem_of
@@ -58,7 +59,7 @@ on_failure: list[Callable[[Task, int, bool], None]] = []
 class Image:
     """An executable file that was opened and looked at."""
 
-    __slots__ = ("dentry", "desc", "elf", "head", "inode", "version")
+    __slots__ = ("_interpreter", "dentry", "desc", "elf", "head", "inode", "version")
 
     def __init__(self, dentry: CDentry, desc: CDescription) -> None:
         self.dentry = dentry
@@ -67,6 +68,7 @@ class Image:
         self.version = self._version()  # before the content is looked at
         self.head = os.pread(desc.host_fd, elf.PAGE, 0)
         self.elf: elf.Elf | None = None
+        self._interpreter: bytes | None = None
 
     def _version(self) -> tuple[int, int, int]:
         status = os.fstat(self.desc.host_fd)
@@ -80,6 +82,18 @@ class Image:
         if self.elf is None:
             self.elf = elf.parse(self.head, os.fstat(self.desc.host_fd).st_size)
         return self.elf
+
+    def interpreter(self) -> bytes:
+        """The path that PT_INTERP names. ENOEXEC: it is no string."""
+        if self._interpreter is None:
+            assert self.elf is not None
+            assert self.elf.interp_range is not None
+            offset, size = self.elf.interp_range
+            name = os.pread(self.desc.host_fd, size, offset)
+            if len(name) != size or name[-1:] != b"\0":
+                raise ENOEXEC("interpreter name")
+            self._interpreter = name.rstrip(b"\0")
+        return self._interpreter
 
     def release(self) -> None:
         lib.desc_unref(self.desc)
@@ -183,8 +197,10 @@ def _plan(task: Task) -> Plan:
     if flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW):
         raise EINVAL("execveat flags")
     path = task.memory.read_cstr(path_addr)
-    walk = resolve(task, dirfd, path, not flags & AT_SYMLINK_NOFOLLOW, bool(flags & AT_EMPTY_PATH))
-    dentry = walk.require()
+    dentry = ffi.NULL if flags else lib.task_walk(task.c, dirfd, path)
+    if dentry == ffi.NULL:
+        walk = resolve(task, dirfd, path, not flags & AT_SYMLINK_NOFOLLOW, bool(flags & AT_EMPTY_PATH))
+        dentry = walk.require()
     if flags & AT_SYMLINK_NOFOLLOW and dentry.inode.mode & S_IFMT == 0o120000:
         raise ELOOP
     plan = Plan()
@@ -205,8 +221,7 @@ def _plan(task: Task) -> Plan:
             interpreter, argument = script.parse(image.head)
             name = prefix[0] if prefix else plan.execfn
             prefix[:1] = [interpreter, *([argument] if argument is not None else []), name]
-            next_dentry = resolve(task, AT_FDCWD, interpreter).require()
-            next_image = _open_image(task, next_dentry)
+            next_image = _open_image(task, _find(task, interpreter))
         finally:
             image.release()
         image = next_image
@@ -225,6 +240,12 @@ def _plan(task: Task) -> Plan:
         plan.release()
         raise
     return plan
+
+
+def _find(task: Task, path: bytes) -> CDentry:
+    """What a path names; opened at once, before it may be forgotten."""
+    dentry: CDentry = lib.task_walk(task.c, AT_FDCWD, path)
+    return dentry if dentry != ffi.NULL else resolve(task, AT_FDCWD, path).require()
 
 
 def _open_image(task: Task, dentry: CDentry) -> Image:
@@ -255,11 +276,7 @@ def _load_interpreter(task: Task, plan: Plan) -> None:
     program = plan.image.parse()
     if program.interp_range is None:
         return
-    offset, size = program.interp_range
-    name = os.pread(plan.image.desc.host_fd, size, offset)
-    if len(name) != size or name[-1:] != b"\0":
-        raise ENOEXEC("interpreter name")
-    plan.interp = _open_image(task, resolve(task, AT_FDCWD, name.rstrip(b"\0")).require())
+    plan.interp = _open_image(task, _find(task, plan.image.interpreter()))
     try:
         plan.interp.parse()
     except ENOEXEC:
@@ -351,9 +368,8 @@ def load(task: Task) -> int:
 def _load(task: Task, plan: Plan, list_at: int, stack: int) -> int:
     program = plan.image.parse()
     bias = choose_bias(program)
-    todo = StubList()
+    todo = program_list(program, lib.EXE_FD, bias)
     _install(task, plan.image, lib.EXE_FD)
-    todo.map_program(program, lib.EXE_FD, bias)
     entry, base_word = bias + program.entry, 0
     cred = task.cred
     name_at = list_at + _STUB_ARG_BYTES
@@ -376,7 +392,7 @@ def _load(task: Task, plan: Plan, list_at: int, stack: int) -> int:
             if vector[index] == AT_BASE:
                 base_word = vector_at + 8 * (index + 1)
             vector[index + 1] = values[vector[index]]
-    task.memory.write(vector_at, b"".join(word.to_bytes(8, "little") for word in vector))
+    task.memory.write(vector_at, struct.pack(f"<{len(vector)}Q", *vector))
     task.memory.write(name_at, plan.execfn[: _NAME_MAX - 1] + b"\0")
     if program.wants_exec_stack:
         todo.make_stack_executable(stack)
@@ -386,9 +402,7 @@ def _load(task: Task, plan: Plan, list_at: int, stack: int) -> int:
         interp = plan.interp.parse()
         _install(task, plan.interp, lib.INTERP_FD)
         is_relative = interp.is_pie
-        if is_relative:
-            todo.reserve_base(interp)
-        todo.map_program(interp, lib.INTERP_FD, 0, is_relative)
+        add_interpreter(todo, interp, lib.INTERP_FD)
         if base_word and is_relative:
             todo.store_base(base_word)
         operations = todo.finish(interp.entry, is_relative)

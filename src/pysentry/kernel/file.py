@@ -174,7 +174,9 @@ class DeviceDescription(Description):
     fills_reads = True
 
     async def ioctl(self, task: Task, fd: int, request: int, argument: int) -> int:
-        if request == _RNDGETENTCNT and os.major(self.c.inode.rdev) == 1 and os.minor(self.c.inode.rdev) in (8, 9):
+        inode = self.c.inode  # none: we were given it
+        is_random = inode != ffi.NULL and os.major(inode.rdev) == 1 and os.minor(inode.rdev) in (8, 9)
+        if request == _RNDGETENTCNT and is_random:
             task.memory.write_struct(argument, _INT, _ENTROPY_BITS)
             return 0
         return await super().ioctl(task, fd, request, argument)

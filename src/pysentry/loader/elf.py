@@ -38,6 +38,8 @@ class Elf:
 
     __slots__ = (
         "align",
+        "as_interpreter",
+        "as_program",
         "entry",
         "interp_range",
         "is_pie",
@@ -58,6 +60,9 @@ class Elf:
         self.interp_range: tuple[int, int] | None = None
         self.align = PAGE
         self.wants_exec_stack = False
+        # What stub_list.py made of it: words, and the places of those that are addresses.
+        self.as_program: tuple[list[int], list[int]] | None = None
+        self.as_interpreter: list[int] | None = None
 
     @property
     def span(self) -> tuple[int, int]:

@@ -7,7 +7,7 @@ the host kernel maps it. Pure but for the random numbers.
 from __future__ import annotations
 
 import os
-from struct import Struct
+import struct
 
 from pysentry.loader.elf import PAGE, PF_R, PF_W, PF_X
 from pysentry.platform.native import lib
@@ -20,7 +20,6 @@ PROT_READ, PROT_WRITE, PROT_EXEC, PROT_GROWSDOWN = 1, 2, 4, 0x01000000
 MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MAP_NORESERVE = 0x02, 0x10, 0x20, 0x4000
 PIE_BASE, PIE_RANDOM_PAGES = 0x555555554000, 1 << 28
 NO_FD = 0xFFFFFFFFFFFFFFFF
-_OP = Struct("<8Q")
 _END, _MMAP, _BASE, _ZERO, _STORE, _PROTECT = (
     lib.STUB_END,
     lib.STUB_MMAP,
@@ -32,26 +31,31 @@ _END, _MMAP, _BASE, _ZERO, _STORE, _PROTECT = (
 
 
 class StubList:
-    """Operations in order, as bytes for the stub."""
+    """Operations in order, as words for the stub; `biased` are the places of those that are addresses in a program."""
 
-    __slots__ = ("_parts",)
+    __slots__ = ("biased", "words")
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
+        self.words: list[int] = []
+        self.biased: list[int] = []
 
     def _add(self, kind: int, *args: int) -> None:
-        self._parts.append(_OP.pack(kind, *args, *(0,) * (7 - len(args))))
+        self.words += (kind, *args, *(0,) * (7 - len(args)))
 
-    def map_program(self, elf: Elf, fd: int, bias: int, is_relative: bool = False) -> None:
-        """Maps every segment at its address + bias (or + the stub's base, if is_relative)."""
+    def _add_at(self, kind: int, address: int, *args: int) -> None:
+        self.biased.append(len(self.words) + 1)
+        self._add(kind, address, *args)
+
+    def map_program(self, elf: Elf, fd: int, is_relative: bool = False) -> None:
+        """Maps every segment at its address + the bias (or + the stub's base, if is_relative)."""
         for segment in elf.segments:
             prot = protection(segment.flags)
             start = segment.vaddr & -PAGE
             file_end = segment.vaddr + segment.filesz
             mapped_end = (file_end + PAGE - 1) & -PAGE
             if segment.filesz:
-                self._add(
-                    _MMAP, bias + start, mapped_end - start, prot, MAP_PRIVATE | MAP_FIXED, fd,
+                self._add_at(
+                    _MMAP, start, mapped_end - start, prot, MAP_PRIVATE | MAP_FIXED, fd,
                     segment.offset & -PAGE, is_relative,
                 )  # fmt: skip
             else:
@@ -59,13 +63,12 @@ class StubList:
             end = segment.vaddr + segment.memsz
             if end > file_end and segment.filesz and prot & PROT_WRITE and file_end != mapped_end:
                 # To the end of the page, as Linux does: ld.so's first allocations expect zeroes behind its bss.
-                self._add(_ZERO, bias + file_end, mapped_end - file_end, is_relative)
+                self._add_at(_ZERO, file_end, mapped_end - file_end, is_relative)
             if end > mapped_end:
                 length = ((end + PAGE - 1) & -PAGE) - mapped_end
-                self._add(
-                    _MMAP, bias + mapped_end, length, prot, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, NO_FD, 0,
-                    is_relative,
-                )  # fmt: skip
+                self._add_at(
+                    _MMAP, mapped_end, length, prot, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, NO_FD, 0, is_relative
+                )
 
     def reserve_base(self, elf: Elf) -> None:
         """Lets the host kernel choose a free range for the whole of it: the stub's base from here on."""
@@ -82,7 +85,32 @@ class StubList:
     def finish(self, entry: int, is_relative: bool) -> bytes:
         """Ends with the jump. Every list fits: elf.MAX_SEGMENTS bounds it."""
         self._add(_END, entry, is_relative)
-        return b"".join(self._parts)
+        return struct.pack(f"<{len(self.words)}Q", *self.words)
+
+
+def program_list(elf: Elf, fd: int, bias: int) -> StubList:
+    """A list that maps the program, to be gone on with. What is the same at each start is made once."""
+    if elf.as_program is None:
+        made = StubList()
+        made.map_program(elf, fd)
+        elf.as_program = made.words, made.biased
+    words, biased = elf.as_program
+    todo = StubList()
+    todo.words += words
+    for place in biased if bias else ():
+        todo.words[place] += bias
+    return todo
+
+
+def add_interpreter(todo: StubList, elf: Elf, fd: int) -> None:
+    """Goes on with the interpreter, which the host kernel finds a place for unless it has one."""
+    if elf.as_interpreter is None:
+        made = StubList()
+        if elf.is_pie:
+            made.reserve_base(elf)
+        made.map_program(elf, fd, elf.is_pie)
+        elf.as_interpreter = made.words
+    todo.words += elf.as_interpreter
 
 
 def protection(flags: int) -> int:

@@ -88,8 +88,6 @@ def describe(given: dict[int, Given]) -> dict[int, CDescription]:
             from pysentry.kernel.tty import adopt_terminal
 
             adopt_terminal(desc)
-        elif one.kind == lib.DESC_SOCKET:
-            import pysentry.net.socket  # noqa: F401 - what a socket is and does
     return descriptions
 
 

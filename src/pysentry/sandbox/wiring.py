@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pysentry.sandbox.config import RunConfig
 
 
+LATE_MODULES = ("kernel.loop", "kernel.mqueue", "vfs.filesystems.proc_root", "vfs.filesystems.sys_root")
+"""What else is imported when it is first needed, and by no family of handlers."""
+
+
 def connect(config: RunConfig) -> None:
     """Registers handlers and hooks. Once, before the lock-up.
 
@@ -31,9 +35,8 @@ def connect(config: RunConfig) -> None:
     for module, numbers in MODULES.items():
         LATE.update(dict.fromkeys(numbers, module))
     if not _hold_modules():  # there will be no files to import them from
-        for module in MODULES:
-            __import__(f"pysentry.syscalls.{module}")
-        __import__("pysentry.kernel.loop")
+        for module in (*(f"syscalls.{family}" for family in MODULES), *LATE_MODULES):
+            __import__(f"pysentry.{module}")
     devices.register_block_major(devices.LOOP_MAJOR, late("pysentry.kernel.loop", "open_loop"))
     devices.register(*devices.LOOP_CONTROL, late("pysentry.kernel.loop", "open_control"))
     if config.container is not None or config.mounts:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Args = tuple[int, int, int, int]
 
 _PR_SET_PDEATHSIG = 1
+_INT_MAX = (1 << 31) - 1
 _PR_SET_PTRACER_ANY = (1 << 64) - 1
 _COMM_BYTES = 16
 _SOCK_FPROG_BYTES = 16
@@ -188,7 +189,8 @@ def _mce_kill_get(task: Task, args: Args) -> int:
 
 def _set_ptracer(task: Task, args: Args) -> int:
     """Who besides its ancestors may trace it. Nobody traces here (ptrace is refused): only the number is judged."""
-    if args[0] not in (0, _PR_SET_PTRACER_ANY) and find_by_pid(args[0]) is None:
+    pid = args[0] & 0xFFFFFFFF  # a pid_t
+    if args[0] not in (0, _PR_SET_PTRACER_ANY) and (pid > _INT_MAX or find_by_pid(pid) is None):
         raise EINVAL("PR_SET_PTRACER")
     return 0
 
