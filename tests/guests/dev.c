@@ -4,9 +4,11 @@
 #include <dirent.h>
 #include <linux/fs.h>
 #include <linux/loop.h>
+#include <linux/random.h>
 #include <sys/ioctl.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
+#include <termios.h>
 
 static void check_device(const char *path, unsigned major_number, unsigned minor_number)
 {
@@ -202,4 +204,16 @@ TEST(nodes_of_devices_that_are_not_there)
     CHECK(S_ISBLK(status.st_mode));
     CHECK_EQ(status.st_rdev, makedev(240, 99));
     CHECK_ERRNO(open("node", O_RDONLY), place.f_flag & ST_NODEV ? EACCES : ENXIO);
+}
+
+TEST(given_device)
+{
+    struct stat status;
+    struct termios modes;
+    int bits;
+    CHECK_OK(fstat(0, &status));
+    if (!S_ISCHR(status.st_mode) || isatty(0))
+        SKIP("standard input is no such device");
+    CHECK_ERRNO(ioctl(0, TCGETS, &modes), ENOTTY);
+    CHECK_ERRNO(ioctl(0, RNDGETENTCNT, &bits), ENOTTY);
 }

@@ -21,6 +21,7 @@ TEST(who_may_trace)
     CHECK_OK(prctl(PR_SET_PTRACER, getppid() ? getppid() : getpid()));
     CHECK_OK(prctl(PR_SET_PTRACER, 0));
     CHECK_ERRNO(prctl(PR_SET_PTRACER, 4194303), EINVAL);
+    CHECK_ERRNO(prctl(PR_SET_PTRACER, 0xffffffffUL), EINVAL);
 }
 
 TEST(never_written_and_executed)
