@@ -185,6 +185,7 @@ struct thread_group {
     int64_t  start_ns;      /* CLOCK_BOOTTIME */
     uint64_t exec_count;
     uint32_t not_dumpable;  /* PR_SET_DUMPABLE 0; virtual */
+    int32_t  oom_score_adj, oom_score_adj_min; /* the lowest that it may go to without CAP_SYS_RESOURCE */
     uint32_t python_id;     /* of its Python object; 0: none yet */
 };
 

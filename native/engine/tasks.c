@@ -102,6 +102,8 @@ struct thread_group *group_new(int32_t tgid, struct thread_group *parent)
         memcpy(g->rlimit_max, parent->rlimit_max, sizeof g->rlimit_max);
         g->exe = parent->exe;
         g->not_dumpable = parent->not_dumpable;
+        g->oom_score_adj = parent->oom_score_adj;
+        g->oom_score_adj_min = parent->oom_score_adj_min;
         if (g->exe)
             dentry_ref(g->exe);
     }

@@ -267,6 +267,38 @@ TEST(system_files)
     CHECK(read_file("/proc/net/unix", text, sizeof text) > 0);
 }
 
+static int oom_score_adj(void)
+{
+    return atoi(read_proc("/proc/self/oom_score_adj"));
+}
+
+static int set_oom_score_adj(int value)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY);
+    int result = dprintf(fd, "%d", value) < 0 ? -1 : 0;
+    close(fd);
+    return result;
+}
+
+TEST(oom_score_adj_is_inherited_and_may_be_lowered_again)
+{
+    int before = oom_score_adj();
+    if (before > 900)
+        SKIP("too high already");
+    CHECK_OK(set_oom_score_adj(before + 100));
+    CHECK_EQ(oom_score_adj(), before + 100);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(oom_score_adj() == before + 100 ? 0 : 1);
+    CHECK_CHILD(pid);
+    CHECK_ERRNO(set_oom_score_adj(1001), EINVAL);
+    CHECK_ERRNO(set_oom_score_adj(-1001), EINVAL);
+    if (geteuid() != 0) { /* root may set the mark that others cannot go below */
+        CHECK_OK(set_oom_score_adj(before));
+        CHECK_EQ(oom_score_adj(), before);
+    }
+}
+
 TEST(reading_in_pieces_is_consistent)
 {
     char whole[8192], pieces[8192];

@@ -330,10 +330,13 @@ def _how_it_ended(record: Record) -> str:
 
 
 def _run_creation_hooks(record: Record) -> None:
-    state = encode(record.for_hooks(CREATING))
     pid = record.sentry.pid
-    for kind, inside_pid in ((hooks.PRESTART, 0), (hooks.CREATE_RUNTIME, 0), (hooks.CREATE_CONTAINER, pid)):
-        hooks.run_hooks(kind, record.hooks_of(kind), state, record.bundle, inside_pid)
+    for kind, status, inside_pid in (
+        (hooks.PRESTART, CREATED, 0),  # deprecated: of spec 1.0, where it ran once the container was created
+        (hooks.CREATE_RUNTIME, CREATING, 0),
+        (hooks.CREATE_CONTAINER, CREATING, pid),
+    ):
+        hooks.run_hooks(kind, record.hooks_of(kind), encode(record.for_hooks(status)), record.bundle, inside_pid)
 
 
 def start(store: Store, identity: str, log: Log) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pysentry.oci.bundle import Bundle
     from pysentry.oci.settings import Settings
     from pysentry.oci.spec import Spec
-    from pysentry.oci.spec_linux import IdMapping, Linux
+    from pysentry.oci.spec_linux import IdMapping, Linux, Namespace
 
 # Namespaces that a path in config.json cannot make us share, with what happens instead.
 _NOT_SHARED = {
@@ -27,6 +27,8 @@ _NOT_SHARED = {
     "ipc": "the container has System V IPC and message queues of its own",
     "pid": "the container has process ids of its own",
 }
+_NS_GET_NSTYPE = 0xB703
+_CLONE_FLAGS = {"cgroup": 1 << 25, "uts": 1 << 26, "ipc": 1 << 27, "pid": 1 << 29, "network": 1 << 30}
 _SYSCTL_OF_IPC = ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
 
 
@@ -47,6 +49,7 @@ def run_config(bundle: Bundle, settings: Settings) -> tuple[RunConfig, list[str]
     _warn_of_ignored(spec, warnings)
     config.rootfs = bundle.rootfs
     config.root_writable = spec.root is not None and not spec.root.readonly
+    config.unbindable = {"unbindable": "root", "runbindable": "all"}.get(linux.rootfs_propagation, "")
     config.overlay = settings.overlay
     config.platform = settings.platform
     config.fast_path = settings.fast_path
@@ -115,12 +118,36 @@ def _namespaces(linux: Linux, warnings: list[str]) -> None:
             raise SpecError(f"{namespace.where}.path", f"{namespace.path!a} is not an absolute path")
         if namespace.path and namespace.name == "mount":
             raise SpecError(f"{namespace.where}.path", "joining a mount namespace is not supported")
+        if namespace.path and namespace.name in _CLONE_FLAGS:
+            _check_kind(namespace)
         if namespace.path and namespace.name in _NOT_SHARED:
             instead = _NOT_SHARED[namespace.name]
             warnings.append(f"{namespace.where}: the {namespace.name} namespace cannot be shared: {instead}")
     if linux.namespaces:
         for name in sorted(_NOT_SHARED.keys() - seen - {"cgroup"}):
             warnings.append(f"linux.namespaces: the host's {name} namespace cannot be shared: {_NOT_SHARED[name]}")
+
+
+def _check_kind(namespace: Namespace) -> None:
+    """Also where it is not joined: a path that leads elsewhere is a mistake that runc tells of. One that we may not
+    open (another sentry's, without root) is believed."""
+    import fcntl
+
+    where = f"{namespace.where}.path"
+    try:
+        fd = os.open(namespace.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except PermissionError:
+        return
+    except OSError as error:
+        raise SpecError(where, f"open {namespace.path}: {os.strerror(error.errno or 0).lower()}") from None
+    try:
+        kind = fcntl.ioctl(fd, _NS_GET_NSTYPE)
+    except OSError:
+        kind = 0
+    finally:
+        os.close(fd)
+    if kind != _CLONE_FLAGS[namespace.name]:
+        raise SpecError(where, f"{namespace.path} is not a {namespace.name} namespace")
 
 
 def _network(linux: Linux, settings: Settings, config: RunConfig) -> None:

@@ -130,6 +130,8 @@ class CThreadGroup(Protocol):
     start_ns: int
     exec_count: int
     not_dumpable: int
+    oom_score_adj: int
+    oom_score_adj_min: int
     python_id: int
 
 

@@ -81,6 +81,8 @@ class Maker:
             self._limits(group)
             for number, (soft, hard) in rlimits.items():
                 group.rlimit_cur[number], group.rlimit_max[number] = soft, hard
+            if process.oom_score_adj is not None:
+                group.oom_score_adj = group.oom_score_adj_min = process.oom_score_adj
 
         new.on_forked = prepare
         return new

@@ -17,7 +17,7 @@ from pysentry.platform.native import ffi, lib
 from pysentry.sandbox import command, report, stdio
 from pysentry.sandbox.errors import EXIT_TIMEOUT, SandboxError, describe
 from pysentry.sandbox.gofer_link import greet
-from pysentry.sandbox.limits import Limits, file_memory_bytes, offer_to_oom_killer
+from pysentry.sandbox.limits import OOM_SCORE, Limits, file_memory_bytes, offer_to_oom_killer
 from pysentry.sandbox.lockdown import lock_up
 from pysentry.sandbox.namespaces import empty_root, enter_namespaces
 from pysentry.sandbox.outside import Outside
@@ -119,7 +119,8 @@ def boot(config: RunConfig, gofer: Gofer, channel: BootChannel | None = None) ->
             control = first_birth(config, root, given, limits.give_to, client.open_pty, channel)
         report.announce(config, engine, namespaces.uid)
         os.close(stub_fd)
-        offer_to_oom_killer(first_tid, namespaces.proc_fd)
+        score = None if config.process is None else config.process.oom_score_adj
+        offer_to_oom_killer(first_tid, namespaces.proc_fd, OOM_SCORE if score is None else score)
         lib.engine_set_fast_path(config.fast_path)
         if config.trace is not None:
             start_trace(outputs.trace)

@@ -70,7 +70,8 @@ class RunConfig:
     changes: None (off), "-" (stderr) or a file. report_path, export: a file or None.
 
     Of containers only: container, process (argv, env, cwd and user above are not used then), mounts (binds and tmpfs
-    are not), root_writable: the rootfs is changed in place; overlay: or an overlay in memory is above it;
+    are not), root_writable: the rootfs is changed in place; overlay: or an overlay in memory is above it; unbindable:
+    no mount can be bound ("all"), or the root's cannot ("root");
     masked_paths, readonly_paths; devices: (path, "c" or "b" or "p", major, minor, mode, uid, gid); uid_map, gid_map:
     (inside, host, count), how owners of host files show; netns_fd: the network namespace to join, or -1.
     """
@@ -111,6 +112,7 @@ class RunConfig:
         "tty",
         "uid_map",
         "umask",
+        "unbindable",
         "user",
     )
 
@@ -151,6 +153,7 @@ class RunConfig:
         self.gid_map: list[tuple[int, int, int]] = []
         self.umask = 0o022
         self.domainname = ""
+        self.unbindable = ""
         self.sysctl: dict[str, str] = {}
         self.netns_fd = -1
 

@@ -77,15 +77,19 @@ def limit_processes(pid: int, count: int) -> None:
         raise SandboxError(f"cannot limit processes: {describe(result)}")
 
 
-def offer_to_oom_killer(pid: int, proc_fd: int) -> None:
-    """When memory runs out the host should take the workload before the sentry and everything else. Children
-    inherit it. Best effort: raising one's own score needs no privilege, but /proc may be read-only."""
+OOM_SCORE = 500
+"""Of a workload that says nothing itself: the host should take it before the sentry and everything else."""
+
+
+def offer_to_oom_killer(pid: int, proc_fd: int, score: int) -> None:
+    """When memory runs out the host takes the highest score first. Children inherit it. Best effort: raising one's own
+    needs no privilege, but lowering it does, and /proc may be read-only."""
     try:
         fd = os.open(f"{pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc_fd)
     except OSError:
         return
     try:
-        os.write(fd, b"500")
+        os.write(fd, b"%d" % score)
     except OSError:
         pass
     finally:

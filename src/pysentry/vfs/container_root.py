@@ -23,6 +23,7 @@ from pysentry.vfs.filesystems.dev import TTY_GROUP, register_devices
 from pysentry.vfs.filesystems.gofer import GoferFileSystem
 from pysentry.vfs.filesystems.mqueue import mqueue_file_system
 from pysentry.vfs.filesystems.proc_cgroup import show_hierarchies
+from pysentry.vfs.filesystems.proc_ids import show_id_map
 from pysentry.vfs.filesystems.proc_sys import make_sys_directory
 from pysentry.vfs.filesystems.proc_sysctl import SettingError, give_settings
 from pysentry.vfs.filesystems.pts import make_pts
@@ -35,6 +36,7 @@ from pysentry.vfs.mounts import (
     MountError,
     RootBuilder,
     add_here,
+    all_mounts,
     attach_mount,
     new_device,
 )
@@ -82,6 +84,8 @@ def build_container_root(
     builder = ContainerBuilder(config, client, tree_flags)
     if make_proc is not None and make_sys is not None:
         builder.makers = {"proc": make_proc, "sysfs": make_sys}
+    show_id_map("uid", config.uid_map)
+    show_id_map("gid", config.gid_map)
     if config.sysctl:
         builder.give_settings()
     builder.mount_container_root()
@@ -95,6 +99,7 @@ def build_container_root(
         builder.make_read_only(os.fsencode(path))
     for path in config.masked_paths:
         builder.mask(os.fsencode(path))
+    builder.make_unbindable(config.unbindable)  # last: until then mounts are bound
     return builder.root
 
 
@@ -119,6 +124,12 @@ class ContainerBuilder(RootBuilder):
             root = self.bind(flags, 0)
             root.sb.lease_ns = ROOT_LEASE_NS
             self.root = attach_mount(root, None, "root")
+
+    def make_unbindable(self, which: str) -> None:
+        """RunConfig.unbindable."""
+        for mount in all_mounts() if which else ():
+            if which == "all" or mount.sb == self.root.sb:
+                mount.sb.flags |= lib.SB_UNBINDABLE
 
     def give_settings(self) -> None:
         """Also where no /proc is mounted: limits and names take effect all the same."""

@@ -193,6 +193,11 @@ def test_namespaces_that_cannot_be() -> None:
         'linux.namespaces[1]: malformed spec file: duplicated ns "pid"'
     )
     assert "time namespaces" in complaint(linux={"namespaces": namespaces("time")})
+    assert complaint(linux={"namespaces": namespaces(ipc="/proc/self/ns/uts")}) == (
+        "linux.namespaces[0].path: /proc/self/ns/uts is not a ipc namespace"
+    )
+    assert "/dev/null is not a network namespace" in complaint(linux={"namespaces": namespaces(network="/dev/null")})
+    assert "no such file" in complaint(linux={"namespaces": namespaces(pid="/proc/0/ns/pid")})
     assert "joining a mount namespace" in complaint(linux={"namespaces": namespaces(mount="/proc/1/ns/mnt")})
     assert complaint(linux={"namespaces": namespaces(ipc="x")}) == (
         "linux.namespaces[0].path: 'x' is not an absolute path"

@@ -9,7 +9,7 @@ from pysentry.kernel.exec import auxiliary_vector
 from pysentry.kernel.task import find_by_pid, task_of
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs.dentry import topmost
-from pysentry.vfs.filesystems import proc_cgroup, proc_maps, proc_mounts, proc_stat
+from pysentry.vfs.filesystems import proc_cgroup, proc_ids, proc_maps, proc_mounts, proc_stat
 from pysentry.vfs.filesystems.generated import Directory, GeneratedDescription, Node, describe
 from pysentry.vfs.filesystems.nsfs import namespace_number, namespace_place
 from pysentry.vfs.filesystems.proc_fd import FdDirectory, place_text
@@ -102,6 +102,10 @@ def _constant(text: bytes) -> Maker:
     return lambda subject: text
 
 
+def _id_map(kind: str) -> Maker:
+    return lambda subject: proc_ids.lines(kind)
+
+
 def _cgroup(subject: Subject) -> bytes:
     return proc_cgroup.lines()
 
@@ -129,7 +133,7 @@ def _auxv(subject: Subject) -> bytes:
 
 
 def _oom_score_adj(subject: Subject) -> bytes:
-    return b"%d\n" % subject.group.state.get("oom_score_adj", 0)
+    return b"%d\n" % subject.group.c.oom_score_adj
 
 
 def _set_oom_score_adj(task: Task, subject: Subject, data: bytes) -> None:
@@ -137,10 +141,13 @@ def _set_oom_score_adj(task: Task, subject: Subject, data: bytes) -> None:
     value = _number(data)
     if not _OOM_MIN <= value <= _OOM_MAX:
         raise EINVAL("range")
-    state = subject.group.state
-    if value < state.get("oom_score_adj", 0) and not task.has_cap(CAP_SYS_RESOURCE):
+    group = subject.group.c
+    may_lower = task.has_cap(CAP_SYS_RESOURCE)
+    if value < group.oom_score_adj_min and not may_lower:
         raise EACCES("CAP_SYS_RESOURCE")
-    state["oom_score_adj"] = value
+    group.oom_score_adj = value
+    if may_lower:
+        group.oom_score_adj_min = value
 
 
 def _number(data: bytes) -> int:
@@ -163,7 +170,7 @@ _FILES: dict[bytes, tuple[int, Maker, Store | None, bool]] = {
     b"cpuset": (0o444, _constant(b"/\n"), None, False),
     b"coredump_filter": (0o644, _constant(b"00000033\n"), None, True),
     b"environ": (0o400, _host_file("environ"), None, True),
-    b"gid_map": (0o644, _constant(b"         0          0 4294967295\n"), None, False),
+    b"gid_map": (0o644, _id_map("gid"), None, False),
     b"io": (0o400, _host_file("io"), None, True),
     b"limits": (0o444, _limits, None, False),
     b"loginuid": (0o644, _constant(b"4294967295"), None, False),
@@ -184,7 +191,7 @@ _FILES: dict[bytes, tuple[int, Maker, Store | None, bool]] = {
     b"statm": (0o444, proc_stat.statm, None, False),
     b"status": (0o444, proc_stat.status, None, False),
     b"timerslack_ns": (0o666, _host_file("timerslack_ns"), None, True),
-    b"uid_map": (0o644, _constant(b"         0          0 4294967295\n"), None, False),
+    b"uid_map": (0o644, _id_map("uid"), None, False),
     b"wchan": (0o444, _constant(b"0"), None, False),
 }
 # The host has these only once per process.

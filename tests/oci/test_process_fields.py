@@ -1,0 +1,61 @@
+"""Fields of config.json that a program sees in its /proc, or by what it may do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.harness.bundles import Config
+from tests.harness.raw_runtime import RawRuntime
+from tests.oci.test_mounts import shell, with_mounts
+
+
+def children(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_the_oom_score_is_the_programs_and_its_childrens(raw: RawRuntime) -> None:
+    def change(document: Config) -> None:
+        document["process"]["oomScoreAdj"] = 321
+
+    read = "cat /proc/self/oom_score_adj"
+    script = f"{read}; ({read}); echo 400 > /proc/self/oom_score_adj; {read}; sleep 1000"
+    container = raw.start("sh", "-c", script, change=change)
+    container.wait_output("400")
+    assert container.output.read_text().split() == ["321", "321", "400"]
+    raw.call("exec", container.identity, "sh", "-c", f"test $({read}) = 321")
+    if raw.is_ours:  # on the host, too: that is whom its OOM killer takes
+        scores = {Path(f"/proc/{pid}/oom_score_adj").read_text().strip() for pid in children(container.pid)}
+        assert "321" in scores
+
+
+def test_id_maps_are_shown(raw: RawRuntime) -> None:
+    def change(document: Config) -> None:
+        document["linux"]["namespaces"].append({"type": "user"})
+        for kind, first in (("uid", 0), ("gid", 0)):
+            document["linux"][f"{kind}Mappings"] = [
+                {"containerID": 0, "hostID": first, "size": 1000},
+                {"containerID": 5000, "hostID": 5000, "size": 10},
+            ]
+
+    lines = shell(raw, "cat /proc/self/uid_map /proc/self/gid_map", change)
+    assert [line.split() for line in lines] == [["0", "0", "1000"], ["5000", "5000", "10"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("propagation", "fails"), [("unbindable", ["/"]), ("runbindable", ["/", "/data"]), ("private", [])]
+)
+def test_unbindable_roots(raw: RawRuntime, tmp_path: Path, propagation: str, fails: list[str]) -> None:
+    if raw.name == "runc":
+        pytest.skip("runc 1.1 refuses a root that cannot be bound")
+    data = {"destination": "/data", "type": "bind", "source": str(tmp_path), "options": ["rbind"]}
+    change = with_mounts(data, rootfsPropagation=propagation)
+
+    def with_rights(document: Config) -> None:
+        change(document)
+        for kept in document["process"]["capabilities"].values():
+            kept.append("CAP_SYS_ADMIN")
+
+    script = "mkdir -p /tmp/at; for one in / /data; do mount -o bind $one /tmp/at 2>/dev/null || echo $one; done"
+    assert shell(raw, script, with_rights) == fails
