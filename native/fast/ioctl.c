@@ -1,9 +1,11 @@
-/* ioctl.c - the requests that programs make of every descriptor they open: is it a terminal, close-on-exec, non-blocking. */
+/* ioctl.c - the requests that programs make of every descriptor they open: is it a terminal, close-on-exec, non-blocking; how
+ * much can be read. */
 #define _GNU_SOURCE
 #include "fast.h"
 
 #include <asm/ioctls.h>
 #include <linux/fs.h>
+#include <sys/ioctl.h>
 
 /* No terminal: every terminal request is ENOTTY. What else the kind may know is Python's. */
 static bool is_no_terminal(const struct description *d)
@@ -13,7 +15,7 @@ static bool is_no_terminal(const struct description *d)
 
 int64_t fast_ioctl(struct task *t, struct trap *tr)
 {
-    int fd = int_arg(tr, 0), is_on;
+    int fd = int_arg(tr, 0), is_on, count;
     struct description *d = fd_get(t, fd);
     if (!d || d->kind == DESC_PATH)
         return -EBADF;
@@ -27,6 +29,12 @@ int64_t fast_ioctl(struct task *t, struct trap *tr)
             return -EFAULT;
         d->open_flags = is_on ? d->open_flags | O_NONBLOCK : d->open_flags & ~(uint32_t)O_NONBLOCK;
         return 0;
+    case FIONREAD:
+        if (d->kind != DESC_PIPE && d->kind != DESC_SOCKET)
+            return SENTRY_PUNT;
+        if (ioctl(d->host_fd, FIONREAD, &count))
+            return -errno;
+        return um_write(t, tr->args[2], &count, sizeof count) < 0 ? -EFAULT : 0;
     case TCGETS:
     case TIOCGWINSZ:
     case TIOCGPGRP:

@@ -2,6 +2,7 @@
 #include "guest.h"
 
 #include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 static int open_scratch(const char *content)
@@ -260,6 +261,89 @@ TEST(sendfile_copies_to_a_file_a_pipe_and_with_an_offset)
     CHECK(memcmp(buffer, "456", 3) == 0);
     CHECK_ERRNO(sendfile(fd, ends[0], NULL, 1), EINVAL);
     CHECK_ERRNO(sendfile(out, 999, NULL, 1), EBADF);
+}
+
+TEST(sendfile_waits_for_the_reader)
+{
+    enum { SIZE = 600000 };
+    scratch();
+    static char block[SIZE], got[SIZE];
+    for (int i = 0; i < SIZE; i++)
+        block[i] = (char)(i % 251);
+    int fd = open("big", O_RDWR | O_CREAT, 0600), pair[2];
+    REQUIRE(write(fd, block, SIZE) == SIZE);
+    REQUIRE_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        off_t offset = 100;
+        CHECK_EQ(sendfile(pair[1], fd, &offset, SIZE), SIZE - 100);
+        CHECK_EQ(offset, SIZE);
+        CHECK_EQ(lseek(fd, 0, SEEK_SET), 0);
+        CHECK_EQ(sendfile(pair[1], fd, NULL, 300000), 300000);
+        CHECK_EQ(lseek(fd, 0, SEEK_CUR), 300000);
+        guest_finish();
+    }
+    close(pair[1]);
+    size_t have = 0;
+    for (ssize_t count; have < SIZE - 100 && (count = read(pair[0], got + have, SIZE - 100 - have)) > 0;)
+        have += (size_t)count;
+    CHECK_EQ(have, SIZE - 100);
+    CHECK(memcmp(got, block + 100, SIZE - 100) == 0);
+    have = 0;
+    for (ssize_t count; (count = read(pair[0], got, SIZE)) > 0;)
+        have += (size_t)count;
+    CHECK_EQ(have, 300000);
+    CHECK_CHILD(pid);
+}
+
+static volatile sig_atomic_t alarms;
+
+static void on_alarm(int number)
+{
+    (void)number;
+    alarms++;
+}
+
+TEST(sendfile_that_cannot_go_on)
+{
+    scratch();
+    static char block[300000];
+    int fd = open("big", O_RDWR | O_CREAT, 0600), pair[2];
+    REQUIRE(write(fd, block, sizeof block) == sizeof block);
+    REQUIRE_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+    off_t offset = 0;
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    REQUIRE_OK(sigaction(SIGALRM, &action, NULL));
+    pid_t parent = getpid(), pid = fork_child();
+    if (pid == 0) {
+        wait_for_state(parent, 'S');
+        kill(parent, SIGALRM);
+        guest_finish();
+    }
+    ssize_t sent = sendfile(pair[1], fd, &offset, sizeof block); /* nobody reads; a signal ends it */
+    CHECK(sent > 0 && sent < (ssize_t)sizeof block);
+    CHECK_EQ(offset, sent);
+    CHECK_EQ(alarms, 1);
+    CHECK_CHILD(pid);
+    REQUIRE_OK(fcntl(pair[1], F_SETFL, O_NONBLOCK));
+    CHECK_ERRNO(sendfile(pair[1], fd, &offset, 10), EAGAIN);
+    CHECK_EQ(offset, sent);
+    off_t *bad = (off_t *)8;
+    CHECK_ERRNO(sendfile(pair[1], fd, bad, 10), EFAULT);
+    offset = -1;
+    CHECK_ERRNO(sendfile(pair[1], fd, &offset, 10), EINVAL);
+    int writer = open("big", O_WRONLY), ends[2];
+    REQUIRE_OK(pipe(ends));
+    CHECK_ERRNO(sendfile(pair[1], writer, NULL, 10), EBADF);
+    CHECK_ERRNO(sendfile(ends[0], fd, NULL, 10), EBADF);
+    offset = (off_t)sizeof block;
+    CHECK_EQ(sendfile(ends[1], fd, &offset, 10), 0); /* the end */
+    close(pair[0]);
+    action.sa_handler = on_alarm;
+    REQUIRE_OK(sigaction(SIGPIPE, &action, NULL));
+    offset = 0;
+    CHECK_ERRNO(sendfile(pair[1], fd, &offset, 10), EPIPE);
+    CHECK_EQ(alarms, 2);
 }
 
 TEST(copy_file_range_between_files)

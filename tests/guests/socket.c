@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -394,6 +395,96 @@ TEST(options)
     CHECK_ERRNO(recv(pair[0], &byte, 1, 0), EAGAIN);
     CHECK(now_ns(CLOCK_MONOTONIC) - start >= 25 * 1000000);
     CHECK_ERRNO(getsockopt(open("/dev/null", O_RDONLY), SOL_SOCKET, SO_TYPE, &value, &length), ENOTSOCK);
+}
+
+TEST(what_servers_do_to_each_connection)
+{
+    struct sockaddr_in address, own, *peer = guarded(sizeof *peer);
+    int server = listen_tcp(&address), client = socket(AF_INET, SOCK_STREAM, 0), value = 7;
+    socklen_t length = sizeof *peer, size = sizeof value;
+    CHECK_OK(connect(client, (struct sockaddr *)&address, sizeof address));
+    int connection = accept4(server, (struct sockaddr *)peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    REQUIRE_OK(connection);
+    CHECK_EQ(fcntl(connection, F_GETFL), O_RDWR | O_NONBLOCK);
+    CHECK_EQ(fcntl(connection, F_GETFD), FD_CLOEXEC);
+    CHECK_EQ(length, sizeof *peer);
+    CHECK_OK(getsockname(client, (struct sockaddr *)&own, &length));
+    CHECK_EQ(peer->sin_port, own.sin_port);
+    CHECK_OK(getpeername(connection, (struct sockaddr *)&own, &length));
+    CHECK_EQ(peer->sin_port, own.sin_port);
+    length = 4; /* cut, and told how long it is */
+    CHECK_OK(getsockname(connection, (struct sockaddr *)((char *)peer + sizeof *peer - 4), &length));
+    CHECK_EQ(length, sizeof *peer);
+    CHECK_ERRNO(getpeername(server, (struct sockaddr *)&own, &length), ENOTCONN);
+    length = (socklen_t)-1;
+    CHECK_ERRNO(getsockname(connection, (struct sockaddr *)&own, &length), EINVAL);
+    CHECK_ERRNO(getsockname(connection, (struct sockaddr *)&own, NULL), EFAULT);
+    CHECK_ERRNO(getsockname(999, (struct sockaddr *)&own, &length), EBADF);
+
+    CHECK_OK(getsockopt(connection, SOL_SOCKET, SO_ERROR, &value, &size));
+    CHECK_EQ(value, 0);
+    value = 1;
+    CHECK_OK(setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &value, sizeof value));
+    CHECK_OK(setsockopt(connection, IPPROTO_TCP, TCP_CORK, &value, sizeof value));
+    value = 0;
+    CHECK_OK(getsockopt(connection, IPPROTO_TCP, TCP_CORK, &value, &size));
+    CHECK_EQ(value, 1);
+    value = 0;
+    CHECK_OK(setsockopt(connection, IPPROTO_TCP, TCP_CORK, &value, sizeof value));
+    CHECK_ERRNO(setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &value, 3), EINVAL);
+    CHECK_ERRNO(setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, NULL, sizeof value), EFAULT);
+    CHECK_ERRNO(setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &value, -1), EINVAL);
+    char *byte = guarded(2);
+    size = 2;
+    CHECK_OK(getsockopt(connection, IPPROTO_TCP, TCP_NODELAY, byte, &size));
+    CHECK_EQ(size, 2);
+    size = sizeof value;
+    CHECK_ERRNO(getsockopt(connection, SOL_SOCKET, SO_ERROR, byte, &size), EFAULT);
+    size = (socklen_t)-1;
+    CHECK_ERRNO(getsockopt(connection, SOL_SOCKET, SO_ERROR, &value, &size), EINVAL);
+    struct linger linger = {1, 5}, kept = {0};
+    CHECK_OK(setsockopt(connection, SOL_SOCKET, SO_LINGER, &linger, sizeof linger));
+    size = sizeof kept;
+    CHECK_OK(getsockopt(connection, SOL_SOCKET, SO_LINGER, &kept, &size));
+    CHECK_EQ(kept.l_linger, 5);
+
+    CHECK_EQ(send(client, "12345", 5, 0), 5);
+    struct pollfd readable = {connection, POLLIN, 0};
+    CHECK_EQ(poll(&readable, 1, -1), 1);
+    CHECK_OK(ioctl(connection, FIONREAD, &value));
+    CHECK_EQ(value, 5);
+    CHECK_ERRNO(ioctl(connection, FIONREAD, NULL), EFAULT);
+    CHECK_ERRNO(shutdown(connection, 9), EINVAL);
+    CHECK_ERRNO(shutdown(server + 100, SHUT_WR), EBADF);
+    CHECK_OK(shutdown(connection, SHUT_WR));
+    CHECK_EQ(recv(client, byte, 1, 0), 0);
+    CHECK_ERRNO(shutdown(socket(AF_INET, SOCK_STREAM, 0), SHUT_WR), ENOTCONN);
+}
+
+TEST(accepting_without_room)
+{
+    struct sockaddr_in address;
+    int server = listen_tcp(&address), client = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK_OK(fcntl(server, F_SETFL, O_NONBLOCK));
+    CHECK_ERRNO(accept4(server, NULL, NULL, 0), EAGAIN);
+    CHECK_ERRNO(accept4(server, NULL, NULL, 1), EINVAL);
+    CHECK_ERRNO(accept4(999, NULL, NULL, 1), EBADF);
+    CHECK_ERRNO(accept4(STDIN_FILENO, NULL, NULL, 1), EINVAL);
+    CHECK_ERRNO(accept(client, NULL, NULL), EINVAL);
+    CHECK_OK(connect(client, (struct sockaddr *)&address, sizeof address));
+    struct rlimit limit, none;
+    REQUIRE_OK(getrlimit(RLIMIT_NOFILE, &limit));
+    none = limit;
+    none.rlim_cur = (rlim_t)client + 1;
+    REQUIRE_OK(setrlimit(RLIMIT_NOFILE, &none));
+    CHECK_ERRNO(accept(server, NULL, NULL), EMFILE);
+    REQUIRE_OK(setrlimit(RLIMIT_NOFILE, &limit));
+    CHECK_OK(accept(server, NULL, NULL)); /* it was not lost */
+    int second = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK_OK(connect(second, (struct sockaddr *)&address, sizeof address));
+    socklen_t length = sizeof address;
+    CHECK_ERRNO(accept(server, (struct sockaddr *)8, &length), EFAULT); /* this one is */
+    CHECK_ERRNO(accept(server, NULL, NULL), EAGAIN);
 }
 
 TEST(unknown_options)

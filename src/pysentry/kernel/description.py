@@ -348,7 +348,10 @@ def description_of(c: CDescription) -> Description:
     if c.flags & lib.DESC_LOWER:
         lib.desc_follow_copy_up(c)  # somebody wrote to the lower file meanwhile: its content is in memory now
     kept = _with_state.get(c.id) if c.flags & lib.DESC_PY_CLOSE else None
-    return kept if kept is not None else _class_of(c.kind)(c)
+    if kept is not None:
+        return kept
+    found = _class_of(c.kind)(c)
+    return adopt(found) if c.flags & lib.DESC_INET else found
 
 
 def _class_of(kind: int) -> type[Description]:

@@ -96,7 +96,7 @@ class Socket(Description):
 
     def __init__(self, c: CDescription, family: int = -1, kind: int = -1, protocol: int = 0) -> None:
         super().__init__(c)
-        if family < 0:  # one that was given at boot
+        if family < 0:  # one that was given at boot, or that C made
             family = self._ask(SO_DOMAIN)
             kind, protocol = self._ask(SO_TYPE), self._ask(SO_PROTOCOL)
         self.family, self.type, self.protocol = family, kind, protocol
@@ -418,6 +418,8 @@ def new_socket(
 ) -> Socket:
     """The description of a host socket; `status`: O_NONBLOCK or 0."""
     c = new_description(lib.DESC_SOCKET, host_fd, os.O_RDWR | status, Description).c
+    if family in (AF_INET, AF_INET6):
+        c.flags |= lib.DESC_INET
     made = cls(c, family, kind, protocol)
     adopt(made)
     return made

@@ -114,17 +114,20 @@ async def accept(task: Task, fd: int, addr: UserAddr, addrlen: UserAddr) -> int:
 
 @syscall
 async def accept4(task: Task, fd: int, addr: UserAddr, addrlen: UserAddr, flags: int) -> int:
+    if task.fd_table.get(fd).kind == lib.DESC_PATH:
+        raise EBADF("O_PATH")
     if flags & ~(_SOCK_NONBLOCK | _SOCK_CLOEXEC):
         raise EINVAL("accept4 flags")
-    listener = _socket(task, fd)
-    accepted, address = await listener.accept(task, flags & _SOCK_NONBLOCK)
-    try:
-        if addr:
-            _write_address(task, address, addr, addrlen)
-    except LinuxError:  # the connection is lost, as in Linux
-        lib.desc_unref(accepted)
-        raise
-    return task.fd_table.alloc(accepted, cloexec=bool(flags & _SOCK_CLOEXEC))
+    with task.fd_table.reserve(1, cloexec=bool(flags & _SOCK_CLOEXEC)) as slots:  # EMFILE loses no connection
+        accepted, address = await _socket(task, fd).accept(task, flags & _SOCK_NONBLOCK)
+        try:
+            if addr:
+                _write_address(task, address, addr, addrlen)
+        except LinuxError:  # the connection is lost, as in Linux
+            lib.desc_unref(accepted)
+            raise
+        slots.install(accepted)
+    return slots.fds[0]
 
 
 @syscall
