@@ -41,6 +41,9 @@ int sandbox_filter_rule(uint32_t index, uint32_t *nr, uint32_t *verdict); /* row
 #define SANDBOX_KILL   2
 #define SANDBOX_EPERM  3 /* what everything else gets */
 
+/* ---- pack.c ------------------------------------------------------------------------------------*/
+const void *sandbox_map_file(int fd, uint64_t size_bytes); /* for reading, for ever; NULL: it cannot be had */
+
 /* ---- signals.c ---------------------------------------------------------------------------------*/
 int sandbox_signalfd(const int *signals, uint32_t count); /* blocks them and gives a non-blocking signalfd */
 struct sandbox_signal { uint32_t signo; int32_t code; uint32_t pid; };

@@ -4,8 +4,8 @@ A start spends half of its time finding, opening and reading .pyc files; the pac
 It is a cache like __pycache__ and has the same rules: a module whose source has another size or time than when the
 pack was written, or another interpreter, is imported in the ordinary way. Written by pack.py at build time.
 
-A verb needs a fifth of it, so modules are read one by one; a sentry needs nearly all, and after the lock-up it has no
-files: it reads the whole.
+A verb needs a fifth of it, so modules are read one by one. A sentry has no files after the lock-up: it maps the whole,
+as it has mapped its libraries, and with the same rule for who installs: files are replaced, not written over.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ not to be compared. A pack is the size of the index in four bytes, the index mar
 NAME = "__pycache__/modules.%s.pack"
 WHOLE_FROM = "pysentry.sandbox.boot"
 """Who imports this becomes a sentry."""
+ABOVE = ("pysentry.cli.", "pysentry.oci.")
+"""Nothing in a running sentry imports these."""
 _MOST_INDEX_BYTES = 1 << 20
 
 
@@ -53,19 +55,39 @@ class Pack:
         if not isinstance(self._index, dict):
             raise ValueError("no index")
 
-    def _read(self, start: int, size: int) -> bytes:
-        """Of the file that was opened first: one that has replaced it meanwhile has another index. OSError."""
+    def _open(self) -> int:
+        """The file that was opened first: one that has replaced it meanwhile has another index. OSError."""
         fd = posix.open(self._path, posix.O_RDONLY | posix.O_CLOEXEC)
+        status = posix.fstat(fd)
+        stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if self._stamp is None:
+            self._stamp = stamp
+        elif stamp != self._stamp:
+            posix.close(fd)
+            raise OSError("the pack was written again")
+        return fd
+
+    def _read(self, start: int, size: int) -> bytes:
+        """OSError."""
+        fd = self._open()
         try:
-            status = posix.fstat(fd)
-            stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
-            if self._stamp is None:
-                self._stamp = stamp
-            elif stamp != self._stamp:
-                raise OSError("the pack was written again")
             return posix.pread(fd, size, start)
         finally:
             posix.close(fd)
+
+    def _map(self) -> memoryview:
+        """OSError, ImportError."""
+        from pysentry._native import ffi, lib
+
+        fd = self._open()
+        try:
+            size = posix.fstat(fd).st_size
+            address = lib.sandbox_map_file(fd, size)
+        finally:
+            posix.close(fd)
+        if address == ffi.NULL:
+            raise OSError("the pack cannot be mapped")
+        return memoryview(ffi.buffer(address, size))
 
     def _code(self, entry: Entry) -> bytes | memoryview | None:
         """None: it cannot be read any more."""
@@ -81,8 +103,8 @@ class Pack:
     def _take_whole(self) -> None:
         if self._whole is None and self._stamp is not None:
             try:
-                self._whole = memoryview(self._read(0, self._stamp[2]))
-            except OSError:
+                self._whole = self._map()
+            except (OSError, ImportError):
                 pass
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
@@ -118,7 +140,7 @@ class Pack:
         self._is_held = self._whole is not None and all(
             _is_fresh(f"{self._folder}/{name.replace('.', '/')}.py", entry)
             for name, entry in self._index.items()
-            if name not in sys.modules and not entry[0]
+            if name not in sys.modules and not entry[0] and not name.startswith(ABOVE)
         )
         return self._is_held
 
