@@ -33,8 +33,10 @@ async function main() {
     const result = child.spawnSync("sh", ["-c", "exit 4"]);
     console.log(result.status, child.spawnSync("/does/not/exist").error.code);
     const killed = child.spawn("sleep", ["100"]);
-    killed.on("exit", (code, signal) => console.log(code, signal));
+    killed.on("exit", (code, signal) => {
+      console.log(code, signal);
+      setTimeout(() => console.log("timer"), 20);
+    });
     killed.kill();
-    setTimeout(() => console.log("timer"), 20);
   });
 }
