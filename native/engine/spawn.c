@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
-#include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
@@ -34,7 +33,6 @@
 
 /* What sentry and child tell each other, on a shared page. */
 struct handshake {
-    int32_t may_go;      /* futex: maps are written, the tracer is attached */
     int32_t listener;    /* number in the child */
     int32_t step, error; /* where it failed */
 };
@@ -52,6 +50,7 @@ const char *engine_failed_step(void)
 struct spawn_args {
     char *path, **argv, **envp;
     int stub_fd, channel_fd, tty_fd;
+    int gate[2]; /* a pipe: a byte says that maps are written and the tracer is attached; its end, that the sentry died */
     uint64_t max_tasks; /* 0: no limit of our own */
     bool is_ptrace, is_seed;
     sigset_t mask; /* the program's: what our caller had */
@@ -143,8 +142,13 @@ static int no_new_privs(void)
 
 static _Noreturn void child_main(const struct spawn_args *a, struct handshake *shake)
 {
-    while (!__atomic_load_n(&shake->may_go, __ATOMIC_ACQUIRE))
-        syscall(SYS_futex, &shake->may_go, FUTEX_WAIT, 0, NULL, NULL, 0);
+    char go;
+    ssize_t got;
+    close(a->gate[1]);
+    while ((got = read(a->gate[0], &go, 1)) < 0 && errno == EINTR)
+        ;
+    if (got != 1)
+        _exit(125);
 #define STEP(number, call)                    \
     shake->step = number;                     \
     if ((shake->error = (call)) < 0)          \
@@ -220,14 +224,21 @@ static struct task *spawn(struct spawn_args *a, int *error)
         engine.channel = channel[0];
         a->channel_fd = channel[1];
     }
+    if (pipe2(a->gate, O_CLOEXEC)) {
+        *error = -errno;
+        return NULL;
+    }
     spawn_failed_step = "clone into new user, pid, mount, ipc, uts, cgroup and network namespaces";
     unsigned long flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWNET |
                           (a->is_seed ? 0 : CLONE_NEWPID) | SIGCHLD;
     pid_t pid = (pid_t)syscall(SYS_clone, flags, 0, 0, 0, 0);
     if (pid == 0)
         child_main(a, shake);
-    if (pid < 0) {
+    if (pid < 0)
         *error = -errno;
+    close(a->gate[0]);
+    if (pid < 0) {
+        close(a->gate[1]);
         return NULL;
     }
     if (is_ptrace)
@@ -242,9 +253,13 @@ static struct task *spawn(struct spawn_args *a, int *error)
         *error = -errno;
         goto fail;
     }
-    __atomic_store_n(&shake->may_go, 1, __ATOMIC_RELEASE);
-    syscall(SYS_futex, &shake->may_go, FUTEX_WAKE, 1, NULL, NULL, 0);
     int status;
+    if (write(a->gate[1], "", 1) != 1) {
+        *error = -errno;
+        goto fail;
+    }
+    close(a->gate[1]);
+    a->gate[1] = -1;
     while (waitpid(pid, &status, __WALL) < 0 && errno == EINTR)
         ;
     if (!WIFSTOPPED(status) || status >> 16 != PTRACE_EVENT_SECCOMP) {
@@ -268,6 +283,8 @@ static struct task *spawn(struct spawn_args *a, int *error)
     *error = 0;
     return t;
 fail:
+    if (a->gate[1] >= 0)
+        close(a->gate[1]);
     kill(pid, SIGKILL);
     while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
         ;
@@ -279,7 +296,7 @@ fail:
 struct task *engine_spawn(char *path, char **argv, char **envp, int stub_fd, int tty_fd, uint64_t max_tasks, int is_ptrace,
                           int *error)
 {
-    struct spawn_args a = {path, argv, envp, stub_fd, -1, tty_fd, max_tasks, is_ptrace, false, engine_caller_mask};
+    struct spawn_args a = {path, argv, envp, stub_fd, -1, tty_fd, {-1, -1}, max_tasks, is_ptrace, false, engine_caller_mask};
     struct task *t = spawn(&a, error);
     if (t) {
         task_join(t, group_new(t->tid, NULL));
@@ -293,7 +310,7 @@ struct task *engine_spawn(char *path, char **argv, char **envp, int stub_fd, int
 int engine_spawn_seed(int stub_fd, uint64_t max_tasks, int is_ptrace)
 {
     static char *nothing[] = {NULL};
-    struct spawn_args a = {"", nothing, nothing, stub_fd, -1, -1, max_tasks, is_ptrace, true, engine_caller_mask};
+    struct spawn_args a = {"", nothing, nothing, stub_fd, -1, -1, {-1, -1}, max_tasks, is_ptrace, true, engine_caller_mask};
     int error;
     engine.seed = spawn(&a, &error);
     return engine.seed ? engine.seed->tid : error;

@@ -256,3 +256,15 @@ TEST(memory_names)
     CHECK_EFAULT(SYS_mincore, (uintptr_t)&end & ~4095UL, 4096, BAD);
     end();
 }
+
+/* A field of a struct that begins here lies at the start of all addresses. */
+TEST(the_end_of_all_addresses)
+{
+    long last = -2;
+    CHECK_EFAULT(SYS_io_cancel, 0, last, 0);
+    CHECK_EFAULT(SYS_pipe, last);
+    CHECK_EFAULT(SYS_open, last, O_RDONLY);
+    CHECK_EFAULT(SYS_ppoll, last, 1, 0, 0, 0);
+    CHECK_EFAULT(SYS_recvmsg, socket(AF_UNIX, SOCK_DGRAM, 0), last, 0);
+    CHECK_EFAULT(SYS_epoll_ctl, epoll_create1(0), EPOLL_CTL_ADD, 0, last);
+}

@@ -189,6 +189,16 @@ def test_kill_at_any_moment_leaves_nothing(runner: Runner) -> None:
         runner.finish(process, has_report=False)
 
 
+def test_kill_when_the_workload_is_just_cloned(runner: Runner) -> None:
+    """Nobody traces it yet, so it has to notice by itself that the sentry died."""
+    for _ in range(10):
+        process = runner.start(["sleep", "30"])
+        while len(_children(process.pid)) < 2 and process.poll() is None:
+            pass
+        process.kill()
+        runner.finish(process, has_report=False)
+
+
 @pytest.mark.parametrize("role", ["gofer", "workload"])
 def test_when_a_part_is_killed_the_rest_ends(runner: Runner, role: str) -> None:
     process = runner.start(["sh", "-c", "echo ready; sleep 60"])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 IOV_MAX = 1024
 _MAX_READ = 0x7FFFF000
+_M64 = (1 << 64) - 1  # a field of a struct at the end of all addresses lies at their start, as in C
 
 
 class UserMemory:
@@ -32,26 +33,26 @@ class UserMemory:
     def read(self, addr: UserAddr, size: int) -> bytes:
         """Exactly `size` bytes."""
         buffer = ffi.new("char[]", size or 1)
-        if lib.um_read(self._c, addr, buffer, size) < 0:
+        if lib.um_read(self._c, addr & _M64, buffer, size) < 0:
             raise EFAULT(hex(addr))
         return bytes(ffi.buffer(buffer, size))
 
     def read_some(self, addr: UserAddr, size: int) -> bytes:
         """What can be read up to the first fault; EFAULT if that is nothing."""
         buffer = ffi.new("char[]", size or 1)
-        moved = lib.um_read_some(self._c, addr, buffer, size)
+        moved = lib.um_read_some(self._c, addr & _M64, buffer, size)
         if moved < 0 or (moved == 0 and size):
             raise EFAULT(hex(addr))
         return bytes(ffi.buffer(buffer, moved))
 
     def write(self, addr: UserAddr, data: bytes | bytearray | memoryview) -> None:
         """All of `data`."""
-        if lib.um_write(self._c, addr, ffi.from_buffer(data), len(data)) < 0:
+        if lib.um_write(self._c, addr & _M64, ffi.from_buffer(data), len(data)) < 0:
             raise EFAULT(hex(addr))
 
     def write_some(self, addr: UserAddr, data: bytes | bytearray | memoryview) -> int:
         """Bytes written up to the first fault; EFAULT if that is none."""
-        moved = lib.um_write_some(self._c, addr, ffi.from_buffer(data), len(data))
+        moved = lib.um_write_some(self._c, addr & _M64, ffi.from_buffer(data), len(data))
         if moved < 0 or (moved == 0 and len(data)):
             raise EFAULT(hex(addr))
         return int(moved)
@@ -59,7 +60,7 @@ class UserMemory:
     def read_cstr(self, addr: UserAddr, limit: int = 4096) -> bytes:
         """A NUL-terminated string, without the NUL. ENAMETOOLONG if there is none within `limit` bytes."""
         buffer = ffi.new("char[]", limit)
-        length = lib.um_read_cstr(self._c, addr, buffer, limit)
+        length = lib.um_read_cstr(self._c, addr & _M64, buffer, limit)
         if length < 0:
             raise ENAMETOOLONG if length == -36 else EFAULT(hex(addr))
         return bytes(ffi.buffer(buffer, length))

@@ -28,7 +28,6 @@ def pipe2(task: Task, fds: UserAddr, flags: int) -> int:
     if flags & ~(os.O_CLOEXEC | os.O_NONBLOCK | os.O_DIRECT):
         raise EINVAL("pipe2 flags")
     with task.fd_table.reserve(2, cloexec=bool(flags & os.O_CLOEXEC)) as slots:
-        reader, writer = Pipe.open_ends(flags & (os.O_NONBLOCK | os.O_DIRECT))
         task.memory.write(fds, _INT32_PAIR.pack(*slots.fds))  # EFAULT: both numbers are given back
-        slots.install(reader, writer)
+        slots.install(*Pipe.open_ends(flags & (os.O_NONBLOCK | os.O_DIRECT)))
     return 0

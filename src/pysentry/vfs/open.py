@@ -191,7 +191,7 @@ async def open_dentry(task: Task, dentry: CDentry, flags: int) -> CDescription:
 
 def _leave_atime(description: CDescription) -> None:
     """O_NOATIME: of a host description of its own, as others share the content's. What has none keeps the time."""
-    if lib.desc_unshare(description) == 0:
+    if description.host_fd >= 0 and lib.desc_unshare(description) == 0:
         with host_errors():
             fcntl.fcntl(description.host_fd, fcntl.F_SETFL, O_NOATIME)
 
