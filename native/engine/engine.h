@@ -97,6 +97,7 @@ void park_desc_ready(struct description *d);
 void trap_interrupt(struct task *t);        /* answers it with its restart code */
 void park_interrupt(struct task *t);        /* ends its wait because of a signal */
 void park_run_ready(void);                  /* tasks that task_wake() put in line */
+bool park_has_ready(void);
 int64_t park_next_deadline(void);           /* 0: none */
 void park_run_deadlines(int64_t now);
 

@@ -147,6 +147,8 @@ int engine_run(void)
                 continue;
             only_look = true;
         }
+        if (park_has_ready())
+            only_look = true;
         struct timespec timeout, *wait = NULL;
         int64_t deadline = earlier(earlier(park_next_deadline(), timer_deadline), orphans_next_look()), now = 0;
         if (only_look) {

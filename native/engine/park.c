@@ -13,6 +13,8 @@
 #include "engine.h"
 #include "../vfs/vfs.h"
 
+#define READY_MAX 256
+
 static struct task **heap;      /* by trap.deadline_ns; heap_index is the position + 1 */
 static uint64_t heap_size, heap_capacity;
 static struct task *ready_first, *ready_last; /* woken by task_wake, linked by ready_next */
@@ -83,8 +85,8 @@ int64_t park_next_deadline(void)
 
 /* ---- waits */
 
-/* 0, or 1 if the descriptor is always ready (a regular file cannot be waited for) */
-static int watch(struct description *d)
+/* 0, or 1 if it is ready for the events already: a regular file or /dev/null always is for these, and cannot be waited for */
+static int watch(struct description *d, uint32_t events)
 {
     if (d->flags & DESC_IN_EPOLL)
         return 0;
@@ -92,7 +94,7 @@ static int watch(struct description *d)
         return 0; /* woken by Python */
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET, .data.ptr = d};
     if (epoll_ctl(engine.epoll, EPOLL_CTL_ADD, d->host_fd, &event))
-        return 1;
+        return errno != EPERM || (events & (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM));
     d->flags |= DESC_IN_EPOLL;
     return 0;
 }
@@ -128,7 +130,7 @@ static int park(struct task *t, struct description **descs, const uint32_t *even
         w->next = descs[i]->waiters;
         descs[i]->waiters = w;
         desc_ref(descs[i]);
-        if (watch(descs[i]))
+        if (watch(descs[i], events[i]))
             is_ready = true;
     }
     t->wait_count = count;
@@ -238,9 +240,10 @@ void park_interrupt(struct task *t)
     wake(t, WAKE_INTERRUPTED);
 }
 
+/* As many as were there, about: who is ready again and again must not keep signals and deadlines waiting. */
 void park_run_ready(void)
 {
-    while (ready_first) {
+    for (int turns = 0; ready_first && turns < READY_MAX; turns++) {
         struct task *t = ready_first;
         ready_first = t->ready_next;
         if (!ready_first)
@@ -253,6 +256,11 @@ void park_run_ready(void)
         else if (t->state == TASK_DEAD)
             task_free(t);
     }
+}
+
+bool park_has_ready(void)
+{
+    return ready_first != NULL;
 }
 
 void park_run_deadlines(int64_t now)

@@ -253,3 +253,31 @@ TEST(socket_hang_ups)
     CHECK_EQ(poll(&fd, 1, -1), 1);
     CHECK_EQ(fd.revents, POLLIN | POLLOUT | POLLHUP | POLLRDHUP);
 }
+
+/* What can always be read and written says nothing else, ever: the wait ends by its time. */
+TEST(always_ready_but_not_for_this)
+{
+    scratch();
+    write_file("f", "x");
+    int fds[] = {open("f", O_RDWR), open("/dev/null", O_RDWR)};
+    for (size_t i = 0; i < 2; i++) {
+        struct pollfd none = {fds[i], 0, 0}, urgent = {fds[i], POLLPRI, 0}, both[] = {none, {-1, POLLIN, 0}};
+        CHECK_EQ(poll(&none, 1, 20), 0);
+        CHECK_EQ(poll(&urgent, 1, 20), 0);
+        CHECK_EQ(poll(both, 2, 20), 0);
+        fd_set exceptional;
+        FD_ZERO(&exceptional);
+        FD_SET(fds[i], &exceptional);
+        struct timeval soon = {0, 20000};
+        CHECK_EQ(select(fds[i] + 1, NULL, NULL, &exceptional, &soon), 0);
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        struct pollfd none = {fds[0], 0, 0};
+        poll(&none, 1, -1);
+        _exit(0);
+    }
+    wait_for_state(child, 'S');
+    CHECK_OK(kill(child, SIGKILL));
+    CHECK_OK(waitpid(child, NULL, 0));
+}
