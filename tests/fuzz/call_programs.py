@@ -22,37 +22,53 @@ T = TypeVar("T")
 TABLE = rows.load(TABLES)
 CALLS_MAX = 16
 IMAGE, READ_ONLY, IMAGE_SIZE = 0x10000000, 0x10100000, 16384
-FIRST_FD, LAST_FD = 3, 42  # calls.c's; new ones have the numbers behind
+FIRST_FD, LAST_FD = 3, 37  # calls.c's; new ones have the numbers behind
+FDS_OF = {
+    "socket": (11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21),
+    "ancillary": (11, 13, 14, 15),
+    "pipe": (7, 8, 9, 10, 35),
+    "epoll": (25, 25, 25, 11, 22),
+    "timerfd": (23,),
+    "inotify": (26,),
+    "mqueue": (34,),
+    "pidfd": (28,),
+    "dir": (5, 30),
+    "tty": (32, 33),
+}
+"""What calls of a family are mostly given; others take any."""
 M64 = (1 << 64) - 1
 
 UNKNOWN_NUMBERS = (-1, 500, 1023, 0x40000000 - 1)
 
 NUMBERS = (
-    0, 1, 2, 3, 4, 5, 7, 8, 12, 16, 24, 28, 32, 64, 88, 100, 128, 255, 256, 511, 512, 1000, 1024, 4095, 4096, 4097, 8192,
-    16384, 65535, 65536, 999_999_999, 1_000_000_000, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**47, 2**63 - 1, 2**63,
-    M64, M64 - 1, M64 - 21, M64 - 99, M64 - 4095,
+    0, 1, 2, 3, 4, 5, 7, 8, 12, 16, 24, 28, 32, 64, 88, 100, 128, 255, 256, 511, 512, 1000, 1024, 4095, 4096, 4097,
+    8192, 16384, 65535, 65536, 999_999_999, 1_000_000_000, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**47, 2**63 - 1,
+    2**63, M64, M64 - 1, M64 - 21, M64 - 99, M64 - 4095,
 )  # fmt: skip
 SMALL = NUMBERS[:28]
 BAD_POINTERS = (
-    0, 1, 8, IMAGE + IMAGE_SIZE, IMAGE + IMAGE_SIZE - 1, IMAGE + IMAGE_SIZE - 4, IMAGE + IMAGE_SIZE - 8, READ_ONLY, READ_ONLY + 100,
-    READ_ONLY + IMAGE_SIZE - 3, 0x400000, 0x7FFF_FFFF_F000, 0x8000_0000_0000, 0xFFFF_8880_0000_0000, 0xFFFF_FFFF_FF60_0000, M64,
+    0, 1, 8, IMAGE + IMAGE_SIZE, IMAGE + IMAGE_SIZE - 1, IMAGE + IMAGE_SIZE - 4, IMAGE + IMAGE_SIZE - 8, READ_ONLY,
+    READ_ONLY + 100, READ_ONLY + IMAGE_SIZE - 3, 0x400000, 0x7FFF_FFFF_F000, 0x8000_0000_0000, 0xFFFF_8880_0000_0000,
+    0xFFFF_FFFF_FF60_0000, M64,
 )  # fmt: skip
 PATHS = (
-    b"file", b"other", b"new", b"directory", b"directory/x", b".", b"..", b"/", b"", b"link", b"loop", b"fifo", b"socket",
-    b"directory/", b"file/x", b"none/x", b"./../place/file", b"/etc/passwd", b"/usr/bin/true", b"/etc", b"/tmp", b"/dev/shm/x",
-    b"/dev/null", b"/dev/full", b"/dev/ptmx", b"/dev/pts/0", b"/dev/tty", b"/dev/fd/3", b"/dev/mqueue", b"/dev/loop0",
-    b"/proc", b"/proc/self/exe", b"/proc/self/fd", b"/proc/self/fd/3", b"/proc/self/fd/8", b"/proc/self/fd/24", b"/proc/self/cwd/file",
-    b"/proc/self/root", b"/proc/self/mem", b"/proc/self/maps", b"/proc/self/smaps", b"/proc/self/status", b"/proc/self/comm",
-    b"/proc/self/ns/mnt", b"/proc/self/ns/user", b"/proc/self/task/1/stat", b"/proc/self/mountinfo", b"/proc/self/oom_score_adj",
-    b"/proc/self/fdinfo/22", b"/proc/self/environ", b"/proc/self/attr/current", b"/proc/1/stat", b"/proc/1/fd/900", b"/proc/2",
-    b"/proc/sys/kernel/hostname", b"/proc/sys/fs/pipe-max-size", b"/proc/sysrq-trigger", b"/proc/thread-self/stat",
-    b"/proc/meminfo", b"/proc/net/tcp", b"/proc/locks", b"/sys", b"/sys/devices/system/cpu/online", b"/sys/fs/cgroup",
-    b"\xff\xfe", b"n" * 255, b"n" * 256, b"d/" * 2047 + b"x", b"d/" * 2048 + b"x", b"/" * 4095,
+    b"file", b"other", b"new", b"directory", b"directory/x", b".", b"..", b"/", b"", b"link", b"loop", b"fifo",
+    b"socket", b"directory/", b"file/x", b"none/x", b"./../place/file", b"/etc/passwd", b"/usr/bin/true", b"/etc",
+    b"/tmp", b"/dev/shm/x", b"/dev/null", b"/dev/full", b"/dev/ptmx", b"/dev/pts/0", b"/dev/tty", b"/dev/fd/3",
+    b"/dev/mqueue", b"/dev/loop0", b"/proc", b"/proc/self/exe", b"/proc/self/fd", b"/proc/self/fd/3",
+    b"/proc/self/fd/8", b"/proc/self/fd/24", b"/proc/self/cwd/file", b"/proc/self/root", b"/proc/self/mem",
+    b"/proc/self/maps", b"/proc/self/smaps", b"/proc/self/status", b"/proc/self/comm", b"/proc/self/ns/mnt",
+    b"/proc/self/ns/user", b"/proc/self/task/1/stat", b"/proc/self/mountinfo", b"/proc/self/oom_score_adj",
+    b"/proc/self/fdinfo/22", b"/proc/self/environ", b"/proc/self/attr/current", b"/proc/1/stat", b"/proc/1/fd/900",
+    b"/proc/2", b"/proc/sys/kernel/hostname", b"/proc/sys/fs/pipe-max-size", b"/proc/sysrq-trigger",
+    b"/proc/thread-self/stat", b"/proc/meminfo", b"/proc/net/tcp", b"/proc/locks", b"/sys",
+    b"/sys/devices/system/cpu/online", b"/sys/fs/cgroup", b"\xff\xfe", b"n" * 255, b"n" * 256, b"d/" * 2047 + b"x",
+    b"d/" * 2048 + b"x", b"/" * 4095,
 )  # fmt: skip
 STRINGS = (
-    b"user.x", b"user.", b"trusted.x", b"security.capability", b"system.posix_acl_access", b"user." + b"x" * 251, b"", b"queue",
-    b"tmpfs", b"proc", b"sysfs", b"overlay", b"devpts", b"mqueue", b"size=1m", b"mode=700,size=x", b"user", b"keyring",
-    b"\xff", b"source", b"ro", b"%s%n", b"x" * 4000,
+    b"user.x", b"user.", b"trusted.x", b"security.capability", b"system.posix_acl_access", b"user." + b"x" * 251, b"",
+    b"queue", b"tmpfs", b"proc", b"sysfs", b"overlay", b"devpts", b"mqueue", b"size=1m", b"mode=700,size=x", b"user",
+    b"keyring", b"\xff", b"source", b"ro", b"%s%n", b"x" * 4000,
 )  # fmt: skip
 
 
@@ -105,6 +121,7 @@ class Program:
         self.image = Image()
         self.calls: list[tuple[int, list[int], list[int]]] = []
         self.lines: list[str] = []
+        self.family = ""
         for _ in range(1 + self.choices.below(CALLS_MAX)):
             self._add_call()
 
@@ -126,7 +143,10 @@ class Program:
             nr, name, arguments = c.pick(UNKNOWN_NUMBERS), "unknown", ()
         else:
             row = TABLE.rows[c.below(len(TABLE.rows))]
+            if row.disposition == "error" and not c.is_rare(10):
+                row = TABLE.rows[c.below(len(TABLE.rows))]
             nr, name, arguments = row.nr, row.name, row.args
+            self.family = row.family
         sizes: dict[str, int] = {}
         args, origins = [], []
         for argument in arguments:
@@ -157,6 +177,8 @@ class Program:
         return self.choices.pick(SMALL) if not self.choices.is_rare(4) else self.choices.pick(NUMBERS)
 
     def _fd(self, argument: Argument, name: str, sizes: dict[str, int]) -> int:
+        if self.family in FDS_OF and not self.choices.is_rare(4):
+            return self.choices.pick(FDS_OF[self.family])
         return FIRST_FD + self.choices.below(LAST_FD + 8 - FIRST_FD) if not self.choices.is_rare(20) else -1
 
     def _dirfd(self, argument: Argument, name: str, sizes: dict[str, int]) -> int:
@@ -169,7 +191,8 @@ class Program:
         return self.choices.pick((10, 12, 14, 17, 18, 19, 20, 9, 11, 13, 34, 64, 65, 0, -1))
 
     def _mode(self, argument: Argument, name: str, sizes: dict[str, int]) -> int:
-        return self.choices.pick((0o644, 0o755, 0o7777, 0, 0o100644, 0o010600, 0o020666, 0o060666, 0o140777, 0o040755, 0xFFFF))
+        kinds = (0o644, 0o755, 0o7777, 0, 0o100644, 0o010600, 0o020666, 0o060666, 0o140777, 0o040755, 0xFFFF)
+        return self.choices.pick(kinds)
 
     def _path(self, argument: Argument, name: str, sizes: dict[str, int]) -> int:
         return self._string(PATHS)
@@ -178,7 +201,9 @@ class Program:
         return self._string(STRINGS)
 
     def _string(self, options: Sequence[bytes]) -> int:
-        return self.image.put(self.choices.pick(options) + b"\0") if not self.choices.is_rare(16) else self._bad_pointer()
+        if self.choices.is_rare(16):
+            return self._bad_pointer()
+        return self.image.put(self.choices.pick(options) + b"\0")
 
     def _flags(self, argument: Argument, name: str, sizes: dict[str, int]) -> int:
         c = self.choices
@@ -207,7 +232,7 @@ class Program:
             return self.image.put(struct.pack(f"<{len(strings) + 1}Q", *strings, 0))
         if kind in ("msghdr", "mmsghdr"):
             return self.image.put(self._message() + bytes(8))
-        if kind.startswith("time") or kind.startswith("itimer"):
+        if kind.startswith(("time", "itimer")):
             times = [c.pick((0, 0, 0, 1, 1000, 1_000_000, 999_999_999, 10**9, M64, 2**63 - 1)) for _ in range(4)]
             return self.image.put(struct.pack("<4Q", *times))
         if kind == "pollfd":
@@ -224,7 +249,8 @@ class Program:
         sizes.setdefault(argument.size_from, size)
         if self.choices.is_rare(10):
             return self._bad_pointer()
-        return self.image.put((self._words(8) if self.choices.below(2) else self.choices.take(24)).ljust(size, b"\0")[: max(size, 8)])
+        content = self._words(8) if self.choices.below(2) else self.choices.take(24)
+        return self.image.put(content.ljust(size, b"\0")[: max(size, 8)])
 
     def _iovec(self, argument: Argument, name: str, sizes: dict[str, int]) -> int:
         count = self.choices.pick((1, 2, 3, 0, 8))
@@ -236,7 +262,8 @@ class Program:
         rows = b""
         for _ in range(count):
             at = self._bad_pointer() if c.is_rare(6) else self.image.put(c.take(8).ljust(256, b"y"))
-            rows += struct.pack("<QQ", at, c.pick((16, 1, 0, 256, 100, M64, 2**31, 2**63 - 1)) if c.is_rare(4) else c.below(256))
+            length = c.pick((16, 1, 0, 256, 100, M64, 2**31, 2**63 - 1)) if c.is_rare(4) else c.below(256)
+            rows += struct.pack("<QQ", at, length)
         return self.image.put(rows)
 
     def _sockaddr(self, argument: Argument, name: str, sizes: dict[str, int]) -> int:

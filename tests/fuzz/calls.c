@@ -38,7 +38,7 @@ enum {
     IMAGE_SIZE = 16384, /* at IMAGE, readable and writable; nothing is mapped behind it */
     FIRST_FD = 3,       /* of the descriptors made below, in their order */
     INPUT = 900, OUTPUT = 901, QUEUES = 902, /* of pid 1 only */
-    PATIENCE_MS = 40,   /* for a program */
+    PATIENCE_MS = 40,   /* for programs of which none gets on */
     DEATH_S = 60,       /* for what was killed */
 };
 #define IMAGE ((char *)0x10000000)
@@ -57,6 +57,7 @@ struct program {
 };
 
 static struct program programs[4];
+static volatile uint32_t *progress; /* shared by all: how many calls were made */
 
 static int get(void *into, size_t size)
 {
@@ -90,6 +91,7 @@ static void open_descriptors(void)
     sigaddset(&usr1, SIGUSR1);
 #define PUT(made)                           \
     do {                                    \
+        ++*progress;                        \
         if ((fd = (made)) >= 0 && fd != number) { \
             dup2(fd, number);               \
             close(fd);                      \
@@ -199,6 +201,7 @@ static void execute(const struct program *program)
             args[n] = call->from[n] >= 0 ? results[call->from[n] % CALLS] : call->args[n];
         if (names_pid_1(call->nr, args))
             continue;
+        ++*progress;
         long result = syscall(call->nr, args[0], args[1], args[2], args[3], args[4], args[5]);
         results[i] = result < 0 ? (uint64_t)-errno : (uint64_t)result;
     }
@@ -212,23 +215,27 @@ static int64_t now_ms(void)
     return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Until all children ended by themselves or time is up. */
+/* Until all children ended by themselves, or nothing happened for so long. */
 static int left_after(int64_t limit_ms)
 {
     sigset_t child;
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
+    uint32_t seen = *progress;
     int64_t end = now_ms() + limit_ms;
     for (;;) {
+        if (seen != *progress) {
+            seen = *progress;
+            end = now_ms() + limit_ms;
+        }
         pid_t ended;
         while ((ended = waitpid(-1, NULL, WNOHANG | __WALL)) > 0)
             ;
         if (ended < 0)
             return 0;
-        int64_t left = end - now_ms();
-        if (left <= 0)
+        if (seen == *progress && now_ms() >= end)
             return 1;
-        struct timespec wait = {left / 1000, left % 1000 * 1000000};
+        struct timespec wait = {0, 10000000};
         sigtimedwait(&child, NULL, &wait);
     }
 }
@@ -255,6 +262,7 @@ int main(void)
     for (int fd = 0; fd < 3; fd++)
         dup2(opened, fd);
     close(opened);
+    progress = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (mkdir("place", 0777) || chdir("place") || mkdir("directory", 0777) || mkfifo("fifo", 0666) || symlink("file", "link"))
         return 2;
     if ((opened = open("/dev/mqueue", O_RDONLY | O_DIRECTORY)) < 0 || dup2(opened, QUEUES) < 0 || close(opened))

@@ -1,5 +1,5 @@
-"""Random system calls with random arguments, of every row, through the whole sentry: it neither dies nor hangs, counts no
-internal error, and keeps no descriptor of programs that ended.
+"""Random system calls with random arguments, of every row, through the whole sentry: it neither dies nor hangs, counts
+no internal error, and keeps no descriptor of programs that ended.
 
 A find becomes a guest test. PYSENTRY_FUZZ_SECONDS=N: other programs each time, for so long in each configuration.
 PYSENTRY_FUZZ_REPLAY=FILE: the programs that a failure names, again and in their order.
@@ -27,7 +27,7 @@ from tests.harness.configuration import is_root
 from tests.harness.runner import Runner, session_directory
 
 SOURCE = Path(__file__).with_name("calls.c")
-EXAMPLES = 150
+EXAMPLES = 100
 SECONDS = float(os.environ.get("PYSENTRY_FUZZ_SECONDS", "0"))
 REPLAY = os.environ.get("PYSENTRY_FUZZ_REPLAY", "")
 PER_SANDBOX = 100
@@ -94,14 +94,14 @@ class Sandbox:
         self.errors += self.process.stderr.read() or b""
 
     def check_descriptors(self) -> None:
-        """Of what ended nothing is left. What is closed later (a socket's garbage, a cache) gets the time it takes."""
+        """Of what ended nothing is left. What the host closes later gets the time it takes."""
         deadline = time.monotonic() + 20
         while more := self.descriptors() - self.before:
             assert time.monotonic() < deadline, f"descriptors left: {more}\n{self.told()}"
             time.sleep(0.01)
 
     def descriptors(self) -> Counter[str]:
-        """The sentry's by kind. Files in memory and segments may outlive programs, and caches hold files of the host."""
+        """The sentry's by kind. Files in memory and segments may outlive programs; caches hold files of the host."""
         assert self.process is not None
         found: Counter[str] = Counter()
         for number in os.listdir(f"/proc/{self.process.pid}/fd"):

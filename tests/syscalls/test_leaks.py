@@ -1,4 +1,4 @@
-"""What a call made before it failed is given back: a sentry with few descriptors lasts through thousands of failures."""
+"""What a call made before it failed is given back: few descriptors last through thousands of failures."""
 
 from __future__ import annotations
 
