@@ -66,3 +66,13 @@ def test_default_root(mine: RawRuntime, monkeypatch: pytest.MonkeyPatch) -> None
     assert (kept / "state.json").exists()
     assert kept.stat().st_mode & 0o777 == 0o700
     container.end()
+
+
+def test_rootless_false_wants_a_cgroup(mine: RawRuntime) -> None:
+    """As runc's flag: what is not permitted is an error then, and nothing is left."""
+    bundle = mine.bundle("true")
+    status, told = mine.leave("--rootless=false", "create", "--bundle", str(bundle), mine.identity(), status=1)
+    assert status == 1
+    assert "cannot make cgroup" in told
+    assert os.listdir(mine.root) == []
+    mine.leave("--rootless=true", "run", "--bundle", str(bundle), mine.identity())

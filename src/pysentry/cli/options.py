@@ -95,7 +95,7 @@ GLOBAL = (
     Option("debug", "flag", "", "Log warnings and what is done, too."),
     Option("systemd-cgroup", "flag", "", "cgroupsPath is slice:prefix:name."),
     Option("cgroup-manager", "value", "cgroupfs|systemd|disabled", "disabled: no cgroup is made. Default: cgroupfs."),
-    Option("rootless", "value", "auto|true|false", "Go on where cgroups are not permitted. Default: auto."),
+    Option("rootless", "value", "auto|true|false", "Go on where cgroups are not permitted; auto: unless root."),
     Option("platform", "value", "auto|seccomp|ptrace", "How calls are caught. Default: auto."),
     Option("network", "value", "auto|none|host", "Network of containers. Default: as config.json's namespaces say."),
     Option("overlay", "flag", "", "An overlay in memory over each root file system instead of changing it."),

@@ -222,7 +222,7 @@ def _prepare(
         return config, cgroups.NONE
     record.cgroup = cgroups.plan(linux.cgroups_path, record.identity).to_document()
     directory.save(record)  # whoever kills us now: `delete --force` finds what was made
-    cgroup, more = cgroups.make(linux.cgroups_path, linux.resources, record.identity)
+    cgroup, more = cgroups.make(linux.cgroups_path, linux.resources, record.identity, settings.is_rootless)
     record.cgroup = cgroup.to_document() if cgroup.paths else {}
     for warning in more:
         log.warn(warning)

@@ -63,6 +63,16 @@ class Settings:
         self.allowed_annotations: tuple[str, ...] = ()
         self._flags: frozenset[str] = frozenset()
 
+    @property
+    def is_rootless(self) -> bool:
+        """Whether a container goes without the cgroup that we are not permitted to make. auto is, as with runc, true
+        for all but the host's root."""
+        if self.rootless != "auto":
+            return self.rootless == "true"
+        from pysentry.sandbox.host_user import is_in_user_namespace
+
+        return os.geteuid() != 0 or is_in_user_namespace()
+
     def with_annotations(self, annotations: Mapping[str, str]) -> tuple[Settings, list[str]]:
         """What holds for one container, and warnings about annotations of ours that are not heeded.
 
@@ -126,6 +136,8 @@ def _read(path: str) -> Mapping[str, object]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
+        if isinstance(error, PermissionError) and path != SYSTEM_FILE and _is_below_somebody_elses(path):
+            return {}
         raise SettingsError(f"{path}: {words(error)}") from None
     import tomllib
 
@@ -135,6 +147,16 @@ def _read(path: str) -> Mapping[str, object]:
         raise SettingsError(f"{path}: nested too deeply") from None
     except ValueError as error:  # not TOML, or not UTF-8
         raise SettingsError(f"{path}: {error}") from None
+
+
+def _is_below_somebody_elses(path: str) -> bool:
+    """Whether a directory on the way is another user's and closed to us, as HOME often is after su or setpriv: what is
+    in it is not for us. A file that we see but may not read, or a directory of our own that is closed, is a mistake."""
+    if os.path.lexists(path):
+        return False
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return os.stat(path).st_uid != os.geteuid()
 
 
 def _value(key: str, value: object, where: str) -> object:

@@ -375,7 +375,7 @@ from pysentry.oci.document import Fields
 from pysentry.oci.errors import CgroupError
 from pysentry.oci.spec_resources import Resources
 try:
-    cgroup, warnings = cgroups.make("/pysentry-unit-nobody", Resources(Fields({document}, "")), "x")
+    cgroup, warnings = cgroups.make("/pysentry-unit-nobody", Resources(Fields({document}, "")), "x", {is_rootless})
     cgroup.join(); cgroup.kill(); cgroup.destroy()
     print(cgroup.to_document(), "; ".join(warnings))
 except CgroupError as error:
@@ -385,13 +385,18 @@ except CgroupError as error:
 
 def test_an_unprivileged_user_has_no_cgroup(as_nobody: Callable[[str], str]) -> None:
     document = "{'devices': [{'allow': False}], 'pids': {'limit': -1}}"
-    said = as_nobody(ASK.replace("{document}", document))
+    program = ASK.replace("{document}", document)
+    said = as_nobody(program.replace("{is_rootless}", "True"))
     assert said.startswith("{'version': 0, 'paths': {}} no cgroup: ")
     assert "EACCES" in said
+    said = as_nobody(program.replace("{is_rootless}", "False"))
+    assert said.startswith("error cannot make cgroup ")
+    assert "EACCES" in said
+    assert said.endswith("(--rootless=true goes on without)\n")
 
 
 def test_an_unprivileged_user_asks_for_limits(as_nobody: Callable[[str], str]) -> None:
-    said = as_nobody(ASK.replace("{document}", "{'memory': {'limit': 1 << 26}}"))
+    said = as_nobody(ASK.replace("{document}", "{'memory': {'limit': 1 << 26}}").replace("{is_rootless}", "True"))
     assert said.startswith("error cannot set limits: no cgroup can be made (")
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pyfakefs.fake_filesystem import FakeFilesystem
 
+from pysentry.oci import settings as settings_module
 from pysentry.oci.errors import SettingsError
 from pysentry.oci.settings import ANNOTATIONS, KEYS, SYSTEM_FILE, Settings, load_settings
 
@@ -134,6 +139,65 @@ def test_files_that_cannot_be_read(fs: FakeFilesystem) -> None:
     fs.remove_object("/home/u/.config/pysentry")
     fs.create_file("/home/u/.config/pysentry")
     assert load().platform == "auto"  # a file where the directory would be: there is none
+
+
+def as_another_user(path: Path, mode: int, owner: int, uid: int = 65534) -> str:
+    """What settings are, or the complaint, for a user whose HOME is a directory of this mode and owner; below it there
+    is a file that cannot be used."""
+    file = path / "home/.config/pysentry/config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text("wrong = 1")
+    file.chmod(0o600)
+    os.chown(file, owner, owner)
+    os.chown(path / "home", owner, owner)
+    (path / "home").chmod(mode)
+    for parent in (path, *path.parents):
+        if parent.stat().st_uid == os.geteuid() and parent.is_relative_to(tempfile.gettempdir()):
+            parent.chmod(parent.stat().st_mode | 0o011)
+    source = str(Path(settings_module.__file__).resolve().parents[2])
+    program = f"""
+import os, sys
+sys.path.insert(0, {source!r})
+from pysentry.oci import settings
+from pysentry.oci import settings as settings_module
+from pysentry.oci.errors import SettingsError
+os.setresuid({uid}, {uid}, {uid})
+try:
+    print(settings.load_settings({{}}, {{"HOME": {str(path / "home")!r}}}).platform)
+except SettingsError as error:
+    print(error)
+"""
+    done = subprocess.run(["/usr/bin/python3", "-c", program], capture_output=True, text=True, check=True, cwd="/")
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_a_home_that_is_closed_to_us(tmp_path: Path) -> None:
+    """After su or setpriv HOME may still be root's: what is in it is not for us. What is ours, or in sight, is."""
+    file = "home/.config/pysentry/config.toml"
+    (tmp_path / "1").mkdir()
+    assert as_another_user(tmp_path / "1", 0o700, 0) == "auto"
+    (tmp_path / "2").mkdir()
+    assert as_another_user(tmp_path / "2", 0o755, 0) == f"{tmp_path}/2/{file}: permission denied"
+    (tmp_path / "3").mkdir()
+    assert as_another_user(tmp_path / "3", 0o000, 65534) == f"{tmp_path}/3/{file}: permission denied"
+    (tmp_path / "4").mkdir()
+    assert as_another_user(tmp_path / "4", 0o700, 65534) == f"{tmp_path}/4/{file}: unknown key 'wrong'"
+
+
+def test_rootless(fs: FakeFilesystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As runc's: auto is for everybody but the host's root."""
+    fs.create_file("/proc/self/uid_map", contents="0 0 4294967295\n")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert not load().is_rootless
+    assert load(rootless="true").is_rootless
+    fs.remove("/proc/self/uid_map")
+    fs.create_file("/proc/self/uid_map", contents="0 1000 1\n")
+    assert load().is_rootless
+    assert not load(rootless="false").is_rootless
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert load().is_rootless
+    assert not load(rootless="false").is_rootless
 
 
 def test_a_wrong_flag(fs: FakeFilesystem) -> None:

@@ -43,19 +43,22 @@ def plan(cgroups_path: str, identity: str) -> Cgroup:
     return PlannedCgroup({name: directory for _, name, directory in places(cgroups_path, identity)})
 
 
-def make(cgroups_path: str, resources: Resources | None, identity: str) -> tuple[Cgroup, list[str]]:
+def make(
+    cgroups_path: str, resources: Resources | None, identity: str, is_rootless: bool = True
+) -> tuple[Cgroup, list[str]]:
     """Makes a container's cgroup and sets its limits, before any process is in it.
 
     Args:
         cgroups_path: `linux.cgroupsPath`; "" for one named by the id.
+        is_rootless: goes on without where this user may have no cgroup.
 
     Returns:
-        It, and what had to be left out (warnings for the log). NONE if this user may have no cgroup.
+        It, and what had to be left out (warnings for the log). NONE if there is none.
 
     Raises:
-        CgroupError: the kernel rejects a value, limits were asked for and there is no cgroup to set them in, or a
-            process is in that cgroup already. Then nothing is left of it.
+        CgroupError: the kernel rejects a value, limits were asked for and there is no cgroup to set them in, this user
+            may have none, or a process is in that cgroup already. Then nothing is left of it.
     """
     from pysentry.oci.cgroups.creation import create
 
-    return create(cgroups_path, resources, identity)
+    return create(cgroups_path, resources, identity, is_rootless)

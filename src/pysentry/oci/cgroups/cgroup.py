@@ -74,6 +74,8 @@ class Cgroup:
     def kill(self) -> None:
         """SIGKILL to every process, also to those that are forked meanwhile; they need not be gone when it returns.
         A frozen cgroup is thawed: only then can its tasks die."""
+        if not self.pids():
+            return  # and what has no process cannot fork one
         for _ in range(100):  # each round stops all forks first (v1: freezes); so many are never needed
             self._hold()
             pids = self.pids()

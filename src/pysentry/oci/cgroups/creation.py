@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pysentry.oci.spec_resources import Resources
 
 NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
-"""What an unprivileged user, or a container's root, gets."""
+"""What an unprivileged user, or a container's root, gets: what --rootless goes on without."""
 
 
 def places(cgroups_path: str, identity: str) -> list[tuple[Hierarchy, str, str]]:
@@ -42,12 +42,16 @@ def places(cgroups_path: str, identity: str) -> list[tuple[Hierarchy, str, str]]
     ]
 
 
-def create(cgroups_path: str, resources: Resources | None, identity: str) -> tuple[Cgroup, list[str]]:
+def create(
+    cgroups_path: str, resources: Resources | None, identity: str, is_rootless: bool
+) -> tuple[Cgroup, list[str]]:
     """See cgroups.make()."""
     wanted = places(cgroups_path, identity)
     made: list[str] = []
     try:
         paths, refused = _make_directories(wanted, made)
+        if refused and not is_rootless:
+            raise CgroupError(f"cannot make cgroup {next(iter(refused.values()))} (--rootless=true goes on without)")
         has_all = bool(paths) and not refused
         if not has_all and resources is not None and asks_for_limits(resources):
             where = ", ".join(refused.values()) or "no cgroup file system is mounted"
