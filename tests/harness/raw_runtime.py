@@ -157,6 +157,12 @@ class Container:
         self.runtime.identities.discard(self.identity)
 
 
+def cgroups_of(bundle: Path) -> list[Path]:
+    """What is there of a bundle()'s container, in whatever hierarchy."""
+    name = f"pysentry-test-{bundle.name.removeprefix('bundle-')}"
+    return [path / name for path in Path("/sys/fs/cgroup").iterdir() if (path / name).exists()]
+
+
 def wait_for(pid: int) -> Status:
     """waitpid(2) with a time limit: a pidfd says when."""
     pidfd = os.pidfd_open(pid)

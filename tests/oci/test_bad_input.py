@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -108,6 +109,13 @@ BAD: dict[str, tuple[Callable[[Config], None], str]] = {
     ),
     "mount without a target": (mount_of(type="tmpfs", source="tmpfs"), "destination"),
     "memory is a word": (resources_of(memory={"limit": "much"}), "memory.limit"),
+    "memory is negative": (resources_of(memory={"limit": -5}), "memory.limit"),
+    "swap is negative": (resources_of(memory={"limit": 1 << 27, "swap": -5}), "memory.swap"),
+    "shares are negative": (resources_of(cpu={"shares": -5}), "cpu.shares"),
+    "period is negative": (resources_of(cpu={"quota": 5000, "period": -5}), "cpu.period"),
+    "cpus are negative": (resources_of(cpu={"cpus": "-1"}), "cpu.cpus"),
+    "gid is negative": (process("user", {"uid": 0, "gid": -1}), "process.user.gid"),
+    "OOM score is below all": (process("oomScoreAdj", -2000), "process.oomScoreAdj"),
 }
 OTHERS_TAKE = {"rootfs is a file", "mount without a target", "rlimit is negative", "cwd is missing", "cwd is relative"}
 
@@ -119,6 +127,30 @@ def test_values(raw: RawRuntime, name: str) -> None:
     change, word = BAD[name]
     told = refused(raw, raw.bundle("true", change=change))
     assert not raw.is_ours or word.lower() in told.lower(), told
+
+
+@pytest.mark.parametrize("identity", ["", "../x", "a/b", "..", "a b", "x" * 1025])
+def test_bad_ids(raw: RawRuntime, identity: str) -> None:
+    """Before anything is looked at or made; also where the path that they lead to exists."""
+    bundle = raw.bundle("true")
+    for words in (("create", "--bundle", str(bundle)), ("state",), ("kill",), ("delete",), ("delete", "--force")):
+        status, told = raw.leave(*words, identity, status=None)
+        assert status != 0
+        if raw.is_ours:
+            assert ("invalid container ID format" if identity else "container id cannot be empty") in told
+    assert not (raw.root.parent / "x").exists()
+    assert not raw.root.exists() or os.listdir(raw.root) == []
+
+
+def test_an_id_that_no_directory_can_have(raw: RawRuntime) -> None:
+    """runc's rule allows 1,024 characters, file systems 255."""
+    identity = "x" * 300
+    status, told = raw.leave("create", "--bundle", str(raw.bundle("true")), identity, status=None)
+    assert status == 1
+    assert "too long" in told
+    assert raw.call("state", identity, status=None).returncode == 1
+    assert raw.call("delete", "--force", identity, status=None).returncode in (0, 1)
+    assert not raw.root.exists() or os.listdir(raw.root) == []
 
 
 def test_a_mount_does_not_leave_the_root(raw: RawRuntime) -> None:
@@ -198,6 +230,45 @@ def test_a_full_disk(raw: RawRuntime) -> None:
         assert "No space left on device" in told
     finally:
         subprocess.run(["umount", "-l", raw.root], check=True)
+
+
+def test_a_disk_that_fills_up(raw: RawRuntime) -> None:
+    """What cannot be written down is not done; the container stays what it was, and can be removed without space."""
+    if not raw.is_ours:
+        pytest.skip("what others leave on a full disk is their affair")
+    raw.root.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", raw.root], check=True)
+    try:
+        container = raw.create(*WAITS)
+        fill(raw.root)
+        assert "No space left on device" in container.call("start", status=1).stderr
+        assert container.status == "created"
+        assert "No space left on device" in refused_id(raw)
+        (raw.root / "filler").write_bytes(b"")
+        container.call("start")
+        assert container.status == "running"
+        fill(raw.root)
+        container.end()
+        assert os.listdir(raw.root) == ["filler"]
+    finally:
+        subprocess.run(["umount", "-l", raw.root], check=True)
+
+
+def fill(directory: Path) -> None:
+    with (directory / "filler").open("wb", buffering=0) as filler:
+        try:
+            while True:
+                filler.write(b"x" * 4096)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+
+
+def refused_id(raw: RawRuntime) -> str:
+    identity = raw.identity()
+    _, told = raw.leave("create", "--bundle", str(raw.bundle("true")), identity, status=1)
+    assert raw.call("state", identity, status=None).returncode == 1
+    return told
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"stored": 5}', "\0"])

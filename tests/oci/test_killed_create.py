@@ -5,20 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.harness import leftovers
 from tests.harness.patience import PATIENCE_S, wait_until
-from tests.harness.raw_runtime import WAITS, RawRuntime
+from tests.harness.raw_runtime import WAITS, RawRuntime, cgroups_of
 
 MOMENTS = 16
-
-
-def cgroups_of(bundle: Path) -> list[Path]:
-    name = f"pysentry-test-{bundle.name.removeprefix('bundle-')}"
-    return [path / name for path in Path("/sys/fs/cgroup").iterdir() if (path / name).exists()]
 
 
 @pytest.fixture

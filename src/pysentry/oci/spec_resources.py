@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pysentry.oci.document import INT64, UINT16, UINT32, UINT64, Fields
 
+_BYTES = (-1, INT64[1])  # the kernel, and so runc, takes no other negative number
+
 
 class Memory:
     """In bytes; -1 is no limit. swap is memory plus swap."""
@@ -24,11 +26,11 @@ class Memory:
     )
 
     def __init__(self, fields: Fields) -> None:
-        self.limit = fields.optional_number("limit", INT64)
-        self.reservation = fields.optional_number("reservation", INT64)
-        self.swap = fields.optional_number("swap", INT64)
-        self.kernel = fields.optional_number("kernel", INT64)
-        self.kernel_tcp = fields.optional_number("kernelTCP", INT64)
+        self.limit = fields.optional_number("limit", _BYTES)
+        self.reservation = fields.optional_number("reservation", _BYTES)
+        self.swap = fields.optional_number("swap", _BYTES)
+        self.kernel = fields.optional_number("kernel", _BYTES)
+        self.kernel_tcp = fields.optional_number("kernelTCP", _BYTES)
         self.swappiness = fields.optional_number("swappiness", UINT64)
         self.disable_oom_killer = fields.optional_flag("disableOOMKiller")
         self.use_hierarchy = fields.optional_flag("useHierarchy")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import select
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from tests.harness import leftovers
+from tests.harness.verb_model import CREATED, NONE, RUNNING, STOPPED, explained
 from tests.unit.oci.fake_sentry import run_verb, start_verb
 
 IDENTITY = "one"
@@ -31,61 +31,7 @@ VERBS = {
     "state": ["state", IDENTITY],
     "list": ["list"],
 }
-NONE, CREATED, RUNNING, DYING, STOPPED = "none", "created", "running", "dying", "stopped"
-"""DYING: a signal that ends it is on its way: it may still be what it was, or be stopped already. While it is paused a
-state has PAUSE behind it."""
-PAUSE = " paused"
 EXECUTED = 7
-Result = tuple[bool, str]
-
-
-def results(verb: str, state: str) -> set[Result]:
-    """(it succeeds, the state then): what a verb may do alone."""
-    stays = {(True, state)}
-    fails = {(False, state)}
-    if state.endswith(PAUSE) and verb in ("start", "exec", "delete", "pause"):
-        return fails
-    match verb, state.removesuffix(PAUSE):
-        case "create", "none":
-            return {(True, CREATED)}
-        case "start", "created":
-            return {(True, RUNNING)}
-        case (("kill" | "kill -9"), ("created" | "running" | "dying")):
-            return {(True, DYING)} | (fails if state == DYING else set())
-        case "delete", ("created" | "stopped"):
-            return {(True, NONE)}
-        case "delete -f", _:
-            return {(True, NONE)}
-        case (("start" | "exec" | "pause"), "dying"):
-            return stays | fails
-        case "pause", ("created" | "running"):
-            return {(True, state + PAUSE)}
-        case "delete", "dying":
-            return {(True, NONE)} | fails
-        case "exec", ("created" | "running"):
-            return stays
-        case "state", _:
-            return fails if state == NONE else stays
-        case "list", _:
-            return stays
-        case _:
-            return fails
-
-
-def explained(state: str, outcomes: list[tuple[str, bool]]) -> set[str]:
-    """The states that these verbs, all at once, may lead to. While `create` is at work, whatever comes in its way may
-    fail, and `create` itself does if it is killed."""
-    has_create = any(verb == "create" for verb, _ in outcomes)
-    found = set()
-    for order in itertools.permutations(outcomes):
-        states = {state}
-        for verb, is_done in order:
-            after = {then for one in states for did, then in results(verb, one) if did == is_done}
-            if has_create and not is_done and verb != "delete -f":
-                after |= states
-            states = after
-        found |= states
-    return {STOPPED if one == DYING else one.removesuffix(PAUSE) for one in found}
 
 
 class Verbs(RuleBasedStateMachine):
