@@ -25,12 +25,14 @@ _EPOLL_CREATE1, _EPOLL_CTL, _EPOLL_WAIT = 291, 233, 232
 _TIMERFD_CREATE, _TIMERFD_SETTIME, _TIMERFD_GETTIME = 283, 286, 287
 _POLL, _FALLOCATE, _TEE, _IOCTL = 7, 285, 276, 16
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
+_PRLIMIT64 = 302
 
 _POLLFD = Struct("=iHH")
 _EPOLL_EVENT = Struct("=IQ")  # packed on x86-64
 _MSGHDR = Struct("=QIIQQQQII")
 _IOVEC = Struct("=QQ")
 _INT = Struct("=i")
+_RLIMIT = Struct("=QQ")
 
 SOCK_NONBLOCK, SOCK_CLOEXEC = 0o4000, 0o2000000
 
@@ -43,6 +45,15 @@ def address_of(buffer: Buffer) -> int:
 def _call(nr: int, *args: int) -> int:
     padded = args + (0,) * (6 - len(args))
     return check(lib.host_syscall(nr, *[value & 0xFFFFFFFFFFFFFFFF for value in padded]))
+
+
+def prlimit(pid: int, number: int, new: tuple[int, int] | None = None) -> tuple[int, int]:
+    """(soft, hard) of a host process before, (1 << 64) - 1: none; pid 0: our own. prlimit(2)."""
+    old = bytearray(_RLIMIT.size)
+    wanted = b"" if new is None else _RLIMIT.pack(*new)
+    _call(_PRLIMIT64, pid, number, address_of(wanted) if wanted else 0, address_of(old))
+    soft, hard = _RLIMIT.unpack(old)
+    return soft, hard
 
 
 # ---- readiness --------------------------------------------------------------------------------------------------

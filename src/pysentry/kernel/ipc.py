@@ -7,7 +7,7 @@ objects do is in shm.py, sem.py and msg.py. Sources: Linux ipc/util.c; the limit
 from __future__ import annotations
 
 import time
-from heapq import heappop, heappush
+from _heapq import heappop, heappush
 from struct import Struct
 
 from pysentry.abi.capability import CAP_IPC_OWNER, CAP_SYS_ADMIN

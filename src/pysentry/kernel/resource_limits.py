@@ -7,10 +7,9 @@ what the host allows. The rest is kept and shown.
 
 from __future__ import annotations
 
-import resource
-
 from pysentry.abi.capability import CAP_SYS_RESOURCE
-from pysentry.abi.errno import EINVAL, EPERM
+from pysentry.abi.errno import EINVAL, EPERM, LinuxError
+from pysentry.kernel import host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,15 +42,7 @@ def _set_on_host(group: CThreadGroup, number: int, soft: int, hard: int) -> None
     """The host process gets the soft limit. Its own hard limit stays where it is, since it could never be raised again;
     only the CPU time's falls along, because reaching it means SIGKILL."""
     try:
-        _, host_hard = resource.prlimit(group.tgid, number)
-        host_soft = _lower(soft, host_hard)
-        resource.prlimit(group.tgid, number, (host_soft, _lower(hard, host_hard) if number == CPU else host_hard))
-    except (OSError, ValueError):
+        _, host_hard = host.prlimit(group.tgid, number)
+        host.prlimit(group.tgid, number, (min(soft, host_hard), min(hard, host_hard) if number == CPU else host_hard))
+    except LinuxError:
         pass  # the process is going, or the host does not let us: the number is kept and shown all the same
-
-
-def _lower(limit: int, host_limit: int) -> int:
-    """The smaller of a limit of ours and one as the resource module gives it (-1: none)."""
-    if host_limit == resource.RLIM_INFINITY:
-        return resource.RLIM_INFINITY if limit >= 1 << 63 else limit
-    return min(limit, host_limit)

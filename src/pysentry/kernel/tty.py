@@ -19,8 +19,7 @@ import time
 from struct import Struct
 
 from pysentry.abi.errno import EAGAIN, EIO, ENXIO, ERESTARTSYS, LinuxError, host_errors
-from pysentry.abi.syscall_nr import NR_IOCTL
-from pysentry.kernel import host, lend
+from pysentry.kernel import host
 from pysentry.kernel.description import (
     KINDS,
     O_ACCMODE,
@@ -343,6 +342,9 @@ async def become_controlling(task: Task, c: CDescription) -> None:
         return
     if task.sid() != task.c.group.tgid or opened.pty.session() or controlling(task) is not None:
         return
+    from pysentry.abi.syscall_nr import NR_IOCTL  # with the first such opening
+    from pysentry.kernel import lend
+
     await lend.call_with(task, c.host_fd, NR_IOCTL, lend.NUMBER, TIOCSCTTY, 0)
 
 

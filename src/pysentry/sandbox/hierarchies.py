@@ -97,7 +97,7 @@ def memory_limit_bytes() -> int | None:
 
 
 def _limit_v1(hierarchy: Hierarchy) -> int | None:
-    with open(hierarchy.directory(hierarchy.own) + "/memory.stat", encoding="ascii") as lines:
+    with open(hierarchy.directory(hierarchy.own) + "/memory.stat", encoding="utf-8") as lines:
         for line in lines:
             if line.startswith("hierarchical_memory_limit "):
                 limit = int(line.split()[1])
@@ -110,7 +110,7 @@ def _limit_v2(hierarchy: Hierarchy) -> int | None:
     path = hierarchy.own
     while path != "/":
         try:
-            with open(hierarchy.directory(path) + "/memory.max", encoding="ascii") as file:
+            with open(hierarchy.directory(path) + "/memory.max", encoding="utf-8") as file:
                 text = file.read().strip()
         except FileNotFoundError:  # the controller is not on there
             text = "max"

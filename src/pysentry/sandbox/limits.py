@@ -7,8 +7,8 @@ Does not own the limits a program sees and sets (virtual, kernel objects), nor c
 from __future__ import annotations
 
 import os
-import resource
 
+from pysentry.kernel.host import prlimit
 from pysentry.platform.native import lib
 from pysentry.sandbox.errors import SandboxError, describe
 from pysentry.sandbox.hierarchies import memory_limit_bytes
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 LEFT_BYTES = 64 << 20
 RLIM_NLIMITS = 16
+RLIMIT_CORE, RLIMIT_NOFILE = 4, 7
 DESCRIPTORS_MIN = 1024  # processes of the sandbox keep some just below this number (native/stub/stub.h)
 DESCRIPTORS_OWN = 256  # of the sentry, beside those of the programs
-_INFINITY = (1 << 64) - 1
 
 
 class Limits:
@@ -34,7 +34,7 @@ class Limits:
     __slots__ = ("_rows",)
 
     def __init__(self) -> None:
-        self._rows = [resource.getrlimit(number) for number in range(RLIM_NLIMITS)]
+        self._rows = [prlimit(0, number) for number in range(RLIM_NLIMITS)]
         most: int = lib.sandbox_raise_nofile()
         if most < 0:
             raise SandboxError(f"cannot raise the number of open files: {describe(most)}")
@@ -44,14 +44,13 @@ class Limits:
                 "LimitNOFILE= of a systemd unit"
             )
         hard = most - DESCRIPTORS_OWN
-        soft = self._rows[resource.RLIMIT_NOFILE][0]
-        self._rows[resource.RLIMIT_NOFILE] = (hard if soft == resource.RLIM_INFINITY else min(soft, hard), hard)
-        self._rows[resource.RLIMIT_CORE] = (0, self._rows[resource.RLIMIT_CORE][1])
+        self._rows[RLIMIT_NOFILE] = (min(self._rows[RLIMIT_NOFILE][0], hard), hard)
+        self._rows[RLIMIT_CORE] = (0, self._rows[RLIMIT_CORE][1])
 
     def give_to(self, group: CThreadGroup) -> None:
         """To a process that our caller started."""
         for number, (soft, hard) in enumerate(self._rows):
-            group.rlimit_cur[number], group.rlimit_max[number] = soft & _INFINITY, hard & _INFINITY
+            group.rlimit_cur[number], group.rlimit_max[number] = soft, hard
 
 
 def file_memory_bytes() -> int:

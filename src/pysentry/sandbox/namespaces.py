@@ -56,7 +56,9 @@ def enter_namespaces(config: RunConfig) -> Namespaces:
         drop_root()
     uid, gid = os.geteuid(), os.getegid()
     _check(lib.sandbox_set_dumpable(1), "cannot write our own id maps")  # a change of user cleared it
-    _check(lib.sandbox_unshare(lib.SANDBOX_NS_USER), "no user namespace", _user_namespace_hint())
+    unshared = lib.sandbox_unshare(lib.SANDBOX_NS_USER)
+    if unshared < 0:
+        _check(unshared, "no user namespace", _user_namespace_hint())
     _write_id_maps(uid, gid)
     wanted = lib.SANDBOX_NS_MOUNT | lib.SANDBOX_NS_IPC | lib.SANDBOX_NS_UTS | lib.SANDBOX_NS_CGROUP
     has_own_network = config.net == "none" and config.netns_fd < 0

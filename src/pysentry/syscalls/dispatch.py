@@ -6,7 +6,6 @@ The one place that turns errno exceptions into negative numbers, and unexpected 
 from __future__ import annotations
 
 from pysentry.abi.errno import LinuxError
-from pysentry.abi.syscall_nr import NAMES
 from pysentry.kernel.report import internal_error
 from pysentry.kernel.wait import Interrupted, drive
 from pysentry.platform.native import lib
@@ -35,7 +34,7 @@ def answer(task: Task) -> int:
         if result.__class__ is int:
             return result
         if result is None:
-            raise TypeError(f"handler of {NAMES.get(nr, nr)} returned None")
+            raise TypeError(f"handler of {_name(nr)} returned None")
         if result.__class__ is bool:
             return int(result)
         return drive(task, result)
@@ -44,7 +43,7 @@ def answer(task: Task) -> int:
     except Interrupted:
         return -RESTARTS.get(nr, ERESTARTSYS)
     except Exception:
-        internal_error(f"{NAMES.get(nr, nr)}{tuple(hex(arg) for arg in trap.args)}")
+        internal_error(f"{_name(nr)}{tuple(hex(arg) for arg in trap.args)}")
         return -EIO
 
 
@@ -61,5 +60,11 @@ def resume(task: Task, reason: int) -> int:
     except Interrupted:
         return -RESTARTS.get(nr, ERESTARTSYS)
     except Exception:
-        internal_error(f"{NAMES.get(nr, nr)} after a wait")
+        internal_error(f"{_name(nr)} after a wait")
         return -EIO
+
+
+def _name(nr: int) -> str:
+    from pysentry.abi.syscall_nr import NAMES  # a long table, for our own bugs only
+
+    return NAMES.get(nr, str(nr))

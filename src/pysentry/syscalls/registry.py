@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pysentry.abi import syscall_nr
 from pysentry.platform.native import lib
 
 TYPE_CHECKING = False
@@ -25,7 +24,7 @@ HANDLERS: dict[int, Callable[..., Any]] = {}
 LATE: dict[int, str] = {}
 """Calls whose module may still have to be imported, when one of them is first made (sandbox/wiring.py)."""
 RESTARTS: dict[int, int] = {}
-_NUMBERS = {name: number for number, name in syscall_nr.NAMES.items()}
+_numbers: dict[str, int] = {}
 
 
 def import_late(number: int) -> Callable[..., Any] | None:
@@ -35,6 +34,14 @@ def import_late(number: int) -> Callable[..., Any] | None:
         return None
     __import__(f"pysentry.syscalls.{module}")
     return HANDLERS.get(number)
+
+
+def _number(name: str) -> int:
+    if not _numbers:
+        from pysentry.abi.syscall_nr import NAMES  # with the first handler: many a run needs none
+
+        _numbers.update((each, number) for number, each in NAMES.items())
+    return _numbers[name]
 
 
 @overload
@@ -49,7 +56,7 @@ def syscall(function: Any = None, /, *, restart: str = "sys") -> Any:  # noqa: F
 
     def register(handler: Handler) -> Handler:
         name = handler.__name__.rstrip("_")  # select_ and the like: names that Python or another module has
-        number = _NUMBERS[name]
+        number = _number(name)
         if number in HANDLERS:
             raise ValueError(f"{name}: two handlers")
         HANDLERS[number] = handler
