@@ -300,6 +300,7 @@ void fs_set_root(struct fs_context *fs, struct dentry *root);
 int  epoll_member_add(struct description *instance, struct description *target, int fd, uint32_t events, uint64_t data); /* 0, -EEXIST, or as epoll_ctl(2) */
 int  epoll_member_change(struct description *instance, struct description *target, int fd, uint32_t events, uint64_t data); /* 0, -ENOENT, ... */
 int  epoll_member_drop(struct description *instance, struct description *target, int fd); /* 0 or -ENOENT */
+struct description *epoll_member_target(struct description *instance, int fd, uint32_t nth); /* borrowed; NULL: none */
 int  desc_unshare(struct description *d);          /* a read-only one with DESC_OWN_POS gets a host description of its own: 0 or -errno (native/fast/reopen.c) */
 void desc_follow_copy_up(struct description *d); /* DESC_LOWER and the inode is INODE_UPPER by now: read the new content (native/fast/reopen.c) */
 

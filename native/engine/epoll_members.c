@@ -103,6 +103,14 @@ int epoll_member_drop(struct description *instance, struct description *target, 
     return 0;
 }
 
+struct description *epoll_member_target(struct description *instance, int fd, uint32_t nth)
+{
+    for (struct epoll_member *m = instance->members; m; m = m->next_member)
+        if (m->fd == fd && !nth--)
+            return m->target;
+    return NULL;
+}
+
 void epoll_members_closed(struct description *d)
 {
     while (d->memberships)

@@ -19,7 +19,9 @@ int64_t fast_fadvise64(struct task *t, struct trap *tr)
         return -ESPIPE;
     if ((uint32_t)tr->args[3] >= FADVICE_END || (int64_t)tr->args[2] < 0)
         return -EINVAL;
-    return 0; /* advice makes no difference */
+    if (d->kind == DESC_FILE && d->host_fd >= 0 && !(d->flags & DESC_GIVEN))
+        posix_fadvise(d->host_fd, (off_t)tr->args[1], (off_t)tr->args[2], (int)tr->args[3]); /* errors are no news */
+    return 0;
 }
 
 static bool is_plain_file(const struct description *d)

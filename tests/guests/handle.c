@@ -2,6 +2,8 @@
 #include "guest.h"
 
 #include <linux/kcmp.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/statfs.h>
 #include <sys/uio.h>
 
@@ -101,4 +103,17 @@ TEST(kcmp_of_descriptors)
     CHECK_EQ(syscall(SYS_kcmp, own, own, KCMP_VM, 0, 0), 0);
     CHECK_ERRNO(syscall(SYS_kcmp, own, own, KCMP_FILE, fd, 1000), EBADF);
     CHECK_ERRNO(syscall(SYS_kcmp, own, own, 99, fd, fd), EINVAL);
+    int epoll = epoll_create1(0), counter = eventfd(0, 0), second = dup(counter);
+    struct epoll_event event = {.events = EPOLLIN};
+    REQUIRE_OK(epoll_ctl(epoll, EPOLL_CTL_ADD, second, &event));
+    uint32_t slot[3] = {(uint32_t)epoll, (uint32_t)second, 0};
+    CHECK_EQ(syscall(SYS_kcmp, own, own, KCMP_EPOLL_TFD, counter, slot), 0);
+    CHECK(syscall(SYS_kcmp, own, own, KCMP_EPOLL_TFD, fd, slot) > 0);
+    slot[2] = 1;
+    CHECK_ERRNO(syscall(SYS_kcmp, own, own, KCMP_EPOLL_TFD, counter, slot), ENOENT);
+    slot[0] = (uint32_t)counter;
+    CHECK_ERRNO(syscall(SYS_kcmp, own, own, KCMP_EPOLL_TFD, counter, slot), EINVAL);
+    slot[0] = 1000;
+    CHECK_ERRNO(syscall(SYS_kcmp, own, own, KCMP_EPOLL_TFD, counter, slot), EBADF);
+    CHECK_ERRNO(syscall(SYS_kcmp, own, own, KCMP_EPOLL_TFD, counter, NULL), EFAULT);
 }

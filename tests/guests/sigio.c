@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 #include <sys/ioctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <linux/sockios.h>
 
@@ -117,6 +118,22 @@ TEST(input_of_a_pipe)
     CHECK_EQ(next_signal().si_signo, CHOSEN);
     close(ends[1]);
     CHECK_EQ(next_signal().si_code, POLL_IN);
+}
+
+TEST(a_signalfd_tells_it_too)
+{
+    int ends[2];
+    REQUIRE_OK(pipe(ends));
+    block_chosen();
+    ask(ends[0]);
+    int signals = signalfd(-1, &chosen, 0);
+    CHECK_EQ(write(ends[1], "x", 1), 1);
+    struct signalfd_siginfo info;
+    CHECK_EQ(read(signals, &info, sizeof info), sizeof info);
+    CHECK_EQ(info.ssi_signo, (uint32_t)CHOSEN);
+    CHECK_EQ(info.ssi_code, POLL_IN);
+    CHECK_EQ(info.ssi_fd, ends[0]);
+    CHECK_EQ(info.ssi_band, POLLIN | POLLRDNORM);
 }
 
 TEST(room_in_a_pipe)

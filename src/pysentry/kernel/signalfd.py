@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pysentry.platform.cdefs import CDescription
 
 SIGINFO_SIZE = 128  # struct signalfd_siginfo, and siginfo_t
-_SIGCHLD, _SIGPOLL = 17, 29
+_SIGCHLD, _NSIGPOLL = 17, 6
 _FAULTS = (4, 5, 7, 8, 11)  # SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV
 _SI_TIMER, _SI_KERNEL = -2, 0x80
 _UNBLOCKABLE = 1 << 8 | 1 << 18  # SIGKILL, SIGSTOP
@@ -137,7 +137,7 @@ def _converted(info: bytes) -> bytes:
     pid = uid = fd = tid = band = overrun = status = value_int = value = utime = stime = address = 0
     if number in _FAULTS and code > 0 and code != _SI_KERNEL:
         (address,) = Struct("=Q").unpack_from(info, 16)
-    elif number == _SIGPOLL and code > 0:
+    elif 0 < code <= _NSIGPOLL and number != _SIGCHLD:  # F_SETSIG can choose any signal
         band, fd = _BAND.unpack_from(info, 16)
     elif code == _SI_TIMER:
         tid, overrun, value = _TIMER.unpack_from(info, 16)

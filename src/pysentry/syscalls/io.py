@@ -27,6 +27,7 @@ _SPLICE_F_NONBLOCK, _SPLICE_FLAGS = 2, 15
 _TASK_SIZE = 0x7FFFFFFFF000
 _RWF_READ = 0x1 | 0x8  # HIPRI, NOWAIT
 _RWF_WRITE = _RWF_READ | 0x2 | 0x4 | 0x10  # DSYNC, SYNC, APPEND
+_NR_FADVISE64 = 221
 _NR_READAHEAD, _READ_AHEAD_MAX = 187, 1 << 23  # bytes at once: the sentry waits for their requests
 _ADVICES = 6
 _SYNC_RANGE_FLAGS = 7
@@ -250,12 +251,14 @@ def readahead(task: Task, fd: int, offset: int, count: int) -> int:
 
 @syscall
 def fadvise64(task: Task, fd: int, offset: int, length: int, advice: int) -> int:
-    """A hint: only the arguments are judged."""
+    """A hint for the host: what it says of it is no news."""
     c = _not_path(task, fd)
     if c.kind == lib.DESC_PIPE:
         raise ESPIPE("fadvise64")
     if not 0 <= advice < _ADVICES or length < 0 or length >= 1 << 63:
         raise EINVAL("advice")
+    if c.kind == lib.DESC_FILE and c.host_fd >= 0 and not c.flags & lib.DESC_GIVEN:
+        lib.host_syscall(_NR_FADVISE64, c.host_fd, offset & (1 << 64) - 1, length, advice, 0, 0)
     return 0
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from struct import Struct
 
-from pysentry.abi.errno import EBADF, EFAULT, EINVAL, EOPNOTSUPP, EPERM, ESRCH, LinuxError, check, host_errors
+from pysentry.abi.errno import EBADF, EFAULT, EINVAL, ENOENT, EPERM, ESRCH, LinuxError, check, host_errors
 from pysentry.kernel import host
 from pysentry.kernel.credentials import may_inspect
 from pysentry.kernel.memory import UserMemory
@@ -28,6 +28,7 @@ _PIDFD_SELF, _PIDFD_SELF_GROUP = -10000, -10001  # Linux 6.14: in the place of a
 _IOV_MAX = 1024
 _CHUNK = 1 << 20
 _ULONG = Struct("=Q")
+_EPOLL_SLOT = Struct("=IiI")  # struct kcmp_epoll_slot
 
 
 def _inspected(task: Task, pid: int) -> CTask:
@@ -42,7 +43,7 @@ def _inspected(task: Task, pid: int) -> CTask:
 
 @syscall
 def kcmp(task: Task, pid1: int, pid2: int, type: int, idx1: int, idx2: int) -> int:
-    """0: the same; 1, 2: an order that means nothing. KCMP_EPOLL_TFD answers EOPNOTSUPP."""
+    """0: the same; 1, 2: an order that means nothing."""
     one, other = find_by_pid(pid1), find_by_pid(pid2)
     if one is None or other is None:
         raise ESRCH("pid")
@@ -56,7 +57,16 @@ def kcmp(task: Task, pid1: int, pid2: int, type: int, idx1: int, idx2: int) -> i
         return _order(one.fs, other.fs)
     if type in (_KCMP_VM, _KCMP_SIGHAND, _KCMP_IO, _KCMP_SYSVSEM):  # of the host's tasks
         return check(lib.host_syscall(_NR_KCMP, one.tid, other.tid, type, 0, 0, 0))
-    raise EOPNOTSUPP("KCMP_EPOLL_TFD") if type == _KCMP_EPOLL_TFD else EINVAL("type")
+    if type == _KCMP_EPOLL_TFD:
+        efd, fd, nth = task.memory.read_struct(idx2, _EPOLL_SLOT)
+        file, instance = _slot(one, idx1), _slot(other, efd)
+        if instance.kind != lib.DESC_EPOLL:
+            raise EINVAL("no epoll instance")
+        target = lib.epoll_member_target(instance, fd, nth)
+        if target == ffi.NULL:
+            raise ENOENT("no such member")
+        return _order(file, target)
+    raise EINVAL("type")
 
 
 def _slot(c: CTask, fd: int) -> CDescription:
