@@ -350,10 +350,10 @@ HELPER(wait_to_be_killed)
     return 1;
 }
 
-/* True if the child ends within about 5 s. */
+/* True if the child ends within a minute or so. */
 static bool ends(pid_t pid, int *status)
 {
-    for (int i = 0; i < 5000; i++) {
+    for (int i = 0; i < 60000; i++) {
         if (waitpid(pid, status, WNOHANG) == pid)
             return true;
         usleep(1000);
