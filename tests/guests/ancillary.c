@@ -1,6 +1,7 @@
 /* ancillary: descriptors and credentials sent along with messages on AF_UNIX sockets. */
 #include "guest.h"
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 enum { MAX_FDS = 8 };
@@ -61,6 +62,20 @@ TEST(a_descriptor_travels)
     CHECK_STR(text, "passed");
     close(fds[0]);
     CHECK_EQ(read(ends[0], text, 6), 0);
+}
+
+TEST(over_the_network_descriptors_mean_nothing)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int server = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0), fds[MAX_FDS];
+    REQUIRE_OK(bind(server, (struct sockaddr *)&address, sizeof address));
+    REQUIRE_OK(listen(server, 1));
+    REQUIRE_OK(getsockname(server, (struct sockaddr *)&address, &length));
+    REQUIRE_OK(connect(client, (struct sockaddr *)&address, sizeof address));
+    int connection = accept(server, NULL, NULL);
+    CHECK_EQ(send_fds(connection, "x", &server, 1), 1);
+    CHECK_EQ(receive_fds(client, fds, 4, 0, NULL), 0);
 }
 
 TEST(the_description_is_shared)

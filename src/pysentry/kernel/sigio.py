@@ -105,6 +105,14 @@ class SignalOwner:
         self.fd = fd
         if self.c.open_flags & O_ASYNC:
             return
+        self.c.open_flags |= O_ASYNC
+        try:
+            self._join()
+        except LinuxError:
+            self.stop()
+            raise
+
+    def _join(self) -> None:
         access = self.c.open_flags & O_ACCMODE
         is_pipe = self.c.kind == lib.DESC_PIPE
         if not (is_pipe and access == os.O_WRONLY):
@@ -114,7 +122,6 @@ class SignalOwner:
                 self.writing_fd = os.dup(self.c.host_fd)
             _instance.add(self.writing_fd, POLLOUT, self.c.id << 1 | _WRITING)
         _instance.serve(but=self.c.id)  # what is ready already is no event
-        self.c.open_flags |= O_ASYNC
 
     def stop(self) -> None:
         """No more."""

@@ -44,7 +44,7 @@ from pysentry.kernel.description import (
 )
 from pysentry.kernel.wait import Interrupted, wait_ready
 from pysentry.net import options
-from pysentry.net.control import parse
+from pysentry.net.control import pack, parse
 from pysentry.net.options import (
     SO_DOMAIN,
     SO_LINGER,
@@ -402,15 +402,20 @@ _INTERFACE_REQUESTS = {
     0x8910, 0x8913, 0x8915, 0x8917, 0x8919, 0x891B, 0x891D, 0x8921, 0x8927, 0x8933, 0x8942, 0x8970,
 }  # fmt: skip
 _INTERFACE_CHANGES = {0x8914, 0x8916, 0x8918, 0x891A, 0x891C, 0x891E, 0x8922, 0x8924, 0x8923, 0x8943, 0x8971}
+_CONTROL_OF_UNIX = {(SOL_SOCKET, 1), (SOL_SOCKET, 2)}  # RIGHTS, CREDENTIALS
 _CONTROL_ALLOWED = {(0, 1), (0, 2), (0, 8), (41, 50), (41, 52), (41, 67), (17, 103)}  # TOS, TTL, PKTINFO, UDP_SEGMENT
 
 
 def _checked_control(control: bytes) -> bytes:
-    """Control messages of an AF_INET send: those that are about the packet alone. EINVAL for others."""
-    for level, kind, _ in parse(control):
-        if (level, kind) not in _CONTROL_ALLOWED:
+    """Control messages of an AF_INET send: those that are about the packet alone. EINVAL for others, but what is
+    AF_UNIX's means nothing here: __sock_cmsg_send() of net/core/sock.c."""
+    kept = b""
+    for level, kind, data in parse(control):
+        if (level, kind) in _CONTROL_ALLOWED:
+            kept += pack(level, kind, data)
+        elif (level, kind) not in _CONTROL_OF_UNIX:
             raise EINVAL(f"control message {level}:{kind}")
-    return control
+    return kept
 
 
 def new_socket(
