@@ -160,7 +160,8 @@ class Container:
 def cgroups_of(bundle: Path) -> list[Path]:
     """What is there of a bundle()'s container, in whatever hierarchy."""
     name = f"pysentry-test-{bundle.name.removeprefix('bundle-')}"
-    return [path / name for path in Path("/sys/fs/cgroup").iterdir() if (path / name).exists()]
+    mounts = Path("/sys/fs/cgroup")  # v2's mount, or where those of v1 are
+    return [path / name for path in (mounts, *mounts.iterdir()) if (path / name).exists()]
 
 
 def wait_for(pid: int) -> Status:

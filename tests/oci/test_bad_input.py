@@ -113,7 +113,6 @@ BAD: dict[str, tuple[Callable[[Config], None], str]] = {
     "swap is negative": (resources_of(memory={"limit": 1 << 27, "swap": -5}), "memory.swap"),
     "shares are negative": (resources_of(cpu={"shares": -5}), "cpu.shares"),
     "period is negative": (resources_of(cpu={"quota": 5000, "period": -5}), "cpu.period"),
-    "cpus are negative": (resources_of(cpu={"cpus": "-1"}), "cpu.cpus"),
     "gid is negative": (process("user", {"uid": 0, "gid": -1}), "process.user.gid"),
     "OOM score is below all": (process("oomScoreAdj", -2000), "process.oomScoreAdj"),
 }
