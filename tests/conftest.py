@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 KEPT = "/pysentry-guests"  # compiled guest programs
 OWNS_SESSION = pytest.StashKey[bool]()
+HAS_FAILED = pytest.StashKey[bool]()
 HOST_BEFORE = pytest.StashKey[frozenset[str]]()
 
 
@@ -62,6 +63,22 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             if reporter is not None:
                 whose = "" if is_alone else " by us or by the tests that run beside us"
                 reporter.write_line("\n".join(["", f"left behind on the host{whose}:", *sorted(left)]), red=is_alone)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[HAS_FAILED] = report.failed or item.stash.get(HAS_FAILED, False)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A test that failed half-way may have left processes: they are no failure of the next one."""
+    done = yield
+    if item.stash.get(HAS_FAILED, False):
+        leftovers.end_orphans((), 1.0)
+    return done
 
 
 def remove_dead_sessions() -> list[Path]:

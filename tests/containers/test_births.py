@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import select
@@ -31,19 +32,18 @@ def platform(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def start(platform: str, tmp_path: Path) -> Iterator[Start]:
-    running: list[Sentry] = []
+    running = contextlib.ExitStack()  # each is closed, also where closing another fails
 
     def make(*argv: str, is_started: bool = True, console: socket.socket | None = None, **fields: object) -> Sentry:
         directory = session_directory() / f"sentry-{os.getpid()}-{time.monotonic_ns()}"
         sentry = Sentry(directory, platform, process(*(argv or SLEEP), **fields), console)
-        running.append(sentry)
+        running.callback(sentry.close)
         if is_started:
             sentry.start()
         return sentry
 
-    yield make
-    for sentry in running:
-        sentry.close()
+    with running:
+        yield make
 
 
 def test_programs_are_added_and_their_ends_told_exactly(start: Start) -> None:
