@@ -116,6 +116,7 @@ static int64_t change_owner(struct task *t, struct dentry *d, uint32_t owner, ui
         if (group != UNCHANGED && !(is_mine && (group == i->gid || cred_in_group(c, group))))
             return -EPERM;
     }
+    i->flags &= ~(uint32_t)INODE_FILE_CAPS;
     if (!S_ISDIR(i->mode)) {
         bool keeps_group_bit = !(i->mode & S_IXGRP) && is_owner(c, i); /* then it means mandatory locking */
         i->mode &= ~(uint32_t)(S_ISUID | (keeps_group_bit ? 0 : S_ISGID));

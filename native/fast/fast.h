@@ -60,9 +60,11 @@ bool is_executing(const struct inode *i); /* open.c: a process runs this file */
 /* lower.c: a host descriptor of a lower regular file, for reading; adds DESC_OWN_POS to the flags if it is shared. */
 int lower_open(struct dentry *d, uint32_t *desc_flags);
 
-/* Set-user-ID and set-group-ID go when somebody without CAP_FSETID changes the content (file_remove_privs()). */
+/* A file's capabilities go when its content changes, and set-user-ID and set-group-ID unless CAP_FSETID changes it
+ * (file_remove_privs()). */
 static inline void inode_drop_privileges(const struct task *t, struct inode *i)
 {
+    i->flags &= ~(uint32_t)INODE_FILE_CAPS;
     if (!(i->mode & (S_ISUID | S_ISGID)) || cred_has_cap(t->cred, CAP_BIT_FSETID))
         return;
     i->mode &= ~(uint32_t)S_ISUID;

@@ -357,7 +357,7 @@ static int64_t do_write(struct transfer *x)
     if (d->inode && (d->inode->sb->flags & SB_LIMITED))
         return SENTRY_PUNT;
     /* Not in place: where the inode must hear of it (content_changed), or the position is found by us. */
-    bool is_heard = d->inode && ((d->inode->mode & (S_ISUID | S_ISGID)) ||
+    bool is_heard = d->inode && ((d->inode->mode & (S_ISUID | S_ISGID)) || (d->inode->flags & INODE_FILE_CAPS) ||
                                  (d->inode->sb->kind == FS_GOFER && (d->inode->sb->flags & SB_CACHED)));
     bool appends = (d->flags & DESC_OWN_POS) && (d->open_flags & O_APPEND);
     return !is_heard && !appends && run_in_place(x) ? SENTRY_CONTINUE : write_file(x);

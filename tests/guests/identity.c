@@ -2,7 +2,10 @@
 #include "guest.h"
 
 #include <grp.h>
+#include <linux/capability.h>
+#include <sys/auxv.h>
 #include <sys/fsuid.h>
+#include <sys/xattr.h>
 
 static void need_root(void)
 {
@@ -194,6 +197,85 @@ TEST(set_user_id_programs)
     CHECK_CHILD(pid);
     CHECK(read(ends[0], text, sizeof text - 1) > 0);
     CHECK_STR(text, "1000 2000 3000\n");
+}
+
+HELPER(report_capabilities)
+{
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2];
+    REQUIRE_OK(syscall(SYS_capget, &header, data));
+    note("%x %x %lu\n", data[0].permitted, data[0].effective, getauxval(AT_SECURE));
+    return 0;
+}
+
+static void give_capability(const char *path)
+{
+    uint32_t value[5] = {0x02000001, 1u << CAP_NET_BIND_SERVICE, 0, 0, 0}; /* revision 2, effective */
+    REQUIRE_OK(setxattr(path, "security.capability", value, sizeof value, 0));
+}
+
+/* What ./able says when a user without privileges runs it. */
+static void run_as_user(bool no_new_privs, const char *expected)
+{
+    char text[64] = "";
+    int ends[2];
+    REQUIRE_OK(pipe(ends));
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        if (no_new_privs)
+            CHECK_OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+        CHECK_OK(setresgid(1000, 1000, 1000));
+        CHECK_OK(setresuid(1000, 1000, 1000));
+        dup2(ends[1], 1);
+        execl("./able", "able", "--helper", "report_capabilities", NULL);
+        _exit(99);
+    }
+    CHECK_CHILD(pid);
+    CHECK(read(ends[0], text, sizeof text - 1) > 0);
+    CHECK_STR(text, expected);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+TEST(programs_with_capabilities)
+{
+    need_root();
+    scratch();
+    CHECK_OK(chmod(".", 0755));
+    char command[1200], value[32];
+    snprintf(command, sizeof command, "cp %s able && chmod 755 able", self_path());
+    CHECK_EQ(system(command), 0);
+    run_as_user(false, "0 0 0\n");
+    give_capability("able");
+    run_as_user(false, "400 400 1\n");
+    run_as_user(true, "0 0 1\n"); /* nothing gained, but it was meant to be */
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        CHECK_OK(prctl(PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE, 0, 0, 0));
+        CHECK_OK(setresuid(1000, 1000, 1000));
+        CHECK_ERRNO(execl("./able", "able", NULL), EPERM); /* it relies on them */
+        guest_finish();
+    }
+    CHECK_CHILD(pid);
+
+    int fd = open("able", O_WRONLY | O_APPEND);
+    CHECK_EQ(getxattr("able", "security.capability", value, sizeof value), 20);
+    CHECK_EQ(write(fd, "x", 1), 1); /* another content is not to be trusted */
+    close(fd);
+    CHECK_ERRNO(getxattr("able", "security.capability", value, sizeof value), ENODATA);
+    run_as_user(false, "0 0 0\n");
+    give_capability("able");
+    CHECK_OK(chown("able", 0, 0));
+    CHECK_ERRNO(getxattr("able", "security.capability", value, sizeof value), ENODATA);
+    give_capability("able");
+    struct stat status;
+    CHECK_OK(stat("able", &status));
+    CHECK_OK(truncate("able", status.st_size + 1));
+    CHECK_ERRNO(getxattr("able", "security.capability", value, sizeof value), ENODATA);
+    give_capability("able");
+    CHECK_OK(chmod("able", 0711)); /* the same content, the same owner */
+    CHECK_OK(rename("able", "other"));
+    CHECK_EQ(getxattr("other", "security.capability", value, sizeof value), 20);
 }
 
 TEST(no_new_privs_is_sticky)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from pysentry.kernel.file_capabilities import FileCapabilities
     from pysentry.platform.cdefs import CCredentials
 
     Changes = dict[str, Any]
@@ -274,16 +275,25 @@ def set_keep_caps(cred: CCredentials, value: int) -> Changes:
 # ---- exec ---------------------------------------------------------------------------------------------------------
 
 
-def at_exec(cred: CCredentials, euid: int, egid: int) -> Changes:
-    """What exec makes of the credentials when the effective ids become these (those of a set-id file, or the old ones):
-    cap_bprm_creds_from_file(). Files carry no capabilities here."""
+def at_exec(cred: CCredentials, euid: int, egid: int, given: FileCapabilities | None = None) -> Changes:
+    """What exec makes of the credentials when the effective ids become these (those of a set-id file, or the old ones)
+    and the file gives these capabilities: cap_bprm_creds_from_file(). EPERM: it would get fewer than it relies on."""
     is_set_id = (euid, egid) != (cred.euid, cred.egid)
-    ambient = 0 if is_set_id else cred.cap_ambient
-    if cred.securebits & SECBIT_NOROOT or 0 not in (cred.uid, euid):
-        permitted = effective = ambient
-    else:
+    permitted, becomes_effective = 0, False
+    if given is not None:
+        permitted = cred.cap_bounding & given.permitted | cred.cap_inheritable & given.inheritable
+        becomes_effective = given.is_effective
+        if becomes_effective and given.permitted & ~permitted:
+            raise EPERM("file capabilities beyond the bounding set")
+    is_set_to_root = euid == 0 and cred.uid != 0
+    if not cred.securebits & SECBIT_NOROOT and 0 in (cred.uid, euid) and not (given and is_set_to_root):
         permitted = cred.cap_bounding | cred.cap_inheritable
-        effective = permitted if euid == 0 else ambient
+        becomes_effective = becomes_effective or euid == 0
+    if cred.no_new_privs:
+        permitted &= cred.cap_permitted
+    ambient = 0 if is_set_id or given is not None else cred.cap_ambient
+    permitted |= ambient
+    effective = permitted if becomes_effective else ambient
     return {
         "euid": euid,
         "suid": euid,

@@ -23,7 +23,7 @@ from pysentry.abi.errno import (
 )
 from pysentry.abi.fcntl import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW
 from pysentry.abi.stat import S_IFMT, S_IFREG
-from pysentry.kernel import credentials
+from pysentry.kernel import credentials, file_capabilities
 from pysentry.kernel.report import internal_error
 from pysentry.loader import elf, script
 from pysentry.loader.stub_list import add_interpreter, choose_bias, program_list
@@ -59,7 +59,7 @@ on_failure: list[Callable[[Task, int, bool], None]] = []
 class Image:
     """An executable file that was opened and looked at."""
 
-    __slots__ = ("_interpreter", "dentry", "desc", "elf", "head", "inode", "version")
+    __slots__ = ("_capabilities", "_interpreter", "dentry", "desc", "elf", "head", "inode", "version")
 
     def __init__(self, dentry: CDentry, desc: CDescription) -> None:
         self.dentry = dentry
@@ -69,6 +69,7 @@ class Image:
         self.head = os.pread(desc.host_fd, elf.PAGE, 0)
         self.elf: elf.Elf | None = None
         self._interpreter: bytes | None = None
+        self._capabilities: list[file_capabilities.FileCapabilities | None] = []  # empty: not asked for yet
 
     def _version(self) -> tuple[int, int, int]:
         status = os.fstat(self.desc.host_fd)
@@ -82,6 +83,15 @@ class Image:
         if self.elf is None:
             self.elf = elf.parse(self.head, os.fstat(self.desc.host_fd).st_size)
         return self.elf
+
+    def capabilities(self) -> file_capabilities.FileCapabilities | None:
+        """What the file gives. Asked for once where nobody but the sandbox can change it, and the sandbox has not."""
+        if self._capabilities and not self.inode.flags & (lib.INODE_ATTACHED | lib.INODE_UPPER):
+            return self._capabilities[0]
+        found = file_capabilities.of_file(self.dentry)
+        if self.dentry.sb.flags & lib.SB_CACHED:
+            self._capabilities = [found]
+        return found
 
     def interpreter(self) -> bytes:
         """The path that PT_INTERP names. ENOEXEC: it is no string."""
@@ -284,16 +294,20 @@ def _load_interpreter(task: Task, plan: Plan) -> None:
 
 
 def _set_ids(task: Task, plan: Plan) -> None:
-    """Set-user-id and set-group-id files."""
+    """Set-user-id and set-group-id files, and files with capabilities; root has no use for those."""
     cred, inode = task.cred, plan.image.inode
-    euid, egid = cred.euid, cred.egid
-    if not cred.no_new_privs and not plan.image.dentry.sb.flags & lib.SB_NOSUID:
+    euid, egid, given = cred.euid, cred.egid, None
+    may_give = not plan.image.dentry.sb.flags & lib.SB_NOSUID
+    if may_give and (cred.uid != 0 or cred.securebits & credentials.SECBIT_NOROOT):
+        given = plan.image.capabilities()
+    if may_give and not cred.no_new_privs:
         if inode.mode & S_ISUID:
             euid = inode.uid
         if inode.mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP:
             egid = inode.gid
-    plan.new_cred = credentials.at_exec(cred, euid, egid)
-    plan.is_secure = (euid, egid) != (cred.uid, cred.gid)
+    changes = plan.new_cred = credentials.at_exec(cred, euid, egid, given)
+    has_grown = changes["cap_permitted"] & ~changes["cap_ambient"] or (given is not None and given.is_effective)
+    plan.is_secure = (euid, egid) != (cred.uid, cred.gid) or (cred.uid != 0 and bool(has_grown))
 
 
 def _script_arguments(task: Task, scratch: int, argv: int, prefix: list[bytes]) -> tuple[int, int]:

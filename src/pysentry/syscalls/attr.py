@@ -167,6 +167,7 @@ def _chown(task: Task, dentry: CDentry, owner: int, group: int) -> int:
         gid=None if group == _UNCHANGED else group,
     )
     filesystem_of(dentry.sb).setattr(dentry, change)
+    inode.flags &= ~lib.INODE_FILE_CAPS
     notify.on_file(dentry, notify.IN_ATTRIB)
     return 0
 

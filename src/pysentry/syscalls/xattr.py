@@ -1,6 +1,6 @@
 """Extended attributes: xattr(7). Files in memory keep user.* and trusted.*; binds pass user.* to the host.
 
-security.capability is kept and shown by both (exec takes no notice of it)."""
+security.capability is kept and shown by both (kernel/file_capabilities reads it at exec)."""
 
 from __future__ import annotations
 

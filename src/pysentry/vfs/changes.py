@@ -11,9 +11,9 @@ import os
 from pysentry.abi.fcntl import O_RDONLY
 from pysentry.abi.stat import S_IFMT, is_directory, is_regular
 from pysentry.platform.native import ffi, lib
-from pysentry.vfs.dentry import attachment, dentry_name, is_mount_point, is_positive, path_of
+from pysentry.vfs.dentry import dentry_name, is_mount_point, is_positive, path_of
 from pysentry.vfs.filesystem import content_fd, refresh_live
-from pysentry.vfs.filesystems.memory_xattrs import XATTRS
+from pysentry.vfs.filesystems.memory_xattrs import kept_xattrs
 from pysentry.vfs.filesystems.tree import TreeFileSystem
 from pysentry.vfs.lower import lower_path
 from pysentry.vfs.mounts import all_mounts
@@ -149,7 +149,7 @@ class _Overlay:
                 yield Change(DELETED, self.prefix + path + b"/" + entry.name, self.tree)
 
     def _has_other_xattrs(self, dentry: CDentry) -> bool:
-        kept: dict[bytes, bytes] | None = attachment(dentry.inode, XATTRS)
+        kept = kept_xattrs(dentry.inode)
         return kept is not None and kept != self.lower.user_xattrs(dentry)
 
     def _host(self, path: bytes) -> bytes:

@@ -125,7 +125,8 @@ def mode_without_set_id(mode: int) -> int:
 
 
 def drop_set_id(cred: CCredentials, inode: CInode) -> None:
-    """Content changes by somebody without CAP_FSETID: the set-id bits go: file_remove_privs()."""
+    """Content changes: the file's capabilities go, and the set-id bits unless by CAP_FSETID: file_remove_privs()."""
+    inode.flags &= ~lib.INODE_FILE_CAPS
     if inode.mode & (S_ISUID | S_ISGID) and not is_capable(cred, CAP_FSETID):
         inode.mode = mode_without_set_id(inode.mode)
 

@@ -9,16 +9,18 @@ from time import time_ns
 
 from pysentry.abi.errno import EEXIST, EINVAL, ENODATA, ENOSPC, EOPNOTSUPP
 from pysentry.abi.stat import XATTR_CREATE, XATTR_REPLACE
+from pysentry.platform.native import lib
 from pysentry.vfs.dentry import attach_to_inode, attachment
 from pysentry.vfs.filesystem import FileSystem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pysentry.platform.cdefs import CDentry
+    from pysentry.platform.cdefs import CDentry, CInode
 
 INODE_XATTRS_MAX = 128 * 1024  # bytes of names and values that one file may have; ext4 stops at less
 XATTRS = "xattrs"
 """Under this, an inode's attachment is its attributes (dict by name)."""
+_CAPABILITY = b"security.capability"
 
 
 class MemoryXattrs(FileSystem):
@@ -49,6 +51,8 @@ class MemoryXattrs(FileSystem):
         if others + len(name) + len(value) > INODE_XATTRS_MAX:
             raise ENOSPC("extended attributes")
         kept[name] = value
+        if name == _CAPABILITY:
+            dentry.inode.flags |= lib.INODE_FILE_CAPS
         dentry.inode.ctime_ns = time_ns()
 
     def list_xattrs(self, dentry: CDentry) -> list[bytes]:
@@ -63,16 +67,26 @@ class MemoryXattrs(FileSystem):
 
     def load_xattrs(self, dentry: CDentry) -> dict[bytes, bytes]:
         """The attributes as they are kept in memory from now on."""
-        kept: dict[bytes, bytes] | None = attachment(dentry.inode, XATTRS)
+        kept = kept_xattrs(dentry.inode)
         if kept is None:
             kept = self.lower_xattrs(dentry)
             attach_to_inode(dentry.inode, XATTRS, kept)
+            if _CAPABILITY in kept:
+                dentry.inode.flags |= lib.INODE_FILE_CAPS
             self.remember_place(dentry)
         return kept
 
     def _xattrs(self, dentry: CDentry) -> dict[bytes, bytes]:
-        kept: dict[bytes, bytes] | None = attachment(dentry.inode, XATTRS)
+        kept = kept_xattrs(dentry.inode)
         return self.lower_xattrs(dentry) if kept is None else kept
+
+
+def kept_xattrs(inode: CInode) -> dict[bytes, bytes] | None:
+    """What is kept of a file in memory; None: nothing was changed yet. Its capabilities went when its content did."""
+    kept: dict[bytes, bytes] | None = attachment(inode, XATTRS)
+    if kept is not None and not inode.flags & lib.INODE_FILE_CAPS:
+        kept.pop(_CAPABILITY, None)
+    return kept
 
 
 def _check_name(name: bytes) -> None:
