@@ -95,6 +95,8 @@ TEST(an_owner_that_has_ended)
     pid_t pid = fork_child();
     if (pid == 0)
         guest_finish();
+    siginfo_t info;
+    REQUIRE_OK(waitid(P_PID, pid, &info, WEXITED | WNOWAIT)); /* not waited for: its number is still its own */
     CHECK_OK(fcntl(ends[0], F_SETOWN, pid));
     CHECK_CHILD(pid);
     CHECK_EQ(fcntl(ends[0], F_GETOWN), 0);

@@ -59,9 +59,10 @@ class SignalOwner:
                 raise ESRCH("process group")
         elif pid:
             found = find_by_pid(pid)
-            if found is None:
+            if found is not None:
+                start_ns = found.group.start_ns
+            elif lib.zombie_find(pid) == ffi.NULL:  # one that was not waited for has its number still
                 raise ESRCH("owner")
-            start_ns = found.group.start_ns
         self.kind, self.pid, self.start_ns = kind, pid, start_ns
         self.uid, self.euid = task.cred.uid, task.cred.euid
 
