@@ -88,3 +88,15 @@ def test_input_that_ends(raw: RawRuntime) -> None:
         done = raw.call("exec", "-t", container.identity, "sh", "-c", "read line; tty; echo got $line", stdin=stdin)
     assert "got line" in done.stdout
     assert "/dev/pts/0" in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_lines_end_plainly_where_nobody_has_a_terminal(raw: RawRuntime, verb: str) -> None:
+    if not raw.is_ours:
+        pytest.skip("runc wants a terminal of its own")
+    script = ("sh", "-c", "echo one; echo two")
+    if verb == "run":
+        words = ["run", "--bundle", str(raw.bundle(*script, change=process("terminal", True))), raw.identity()]
+    else:
+        words = ["exec", "--tty", raw.start(*WAITS).identity, *script]
+    assert raw.call(*words).stdout == "one\ntwo\n"

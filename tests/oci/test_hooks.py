@@ -142,6 +142,19 @@ def test_start_fails_with_its_hook(raw: RawRuntime) -> None:
     assert container.status == "stopped"
 
 
+def test_a_start_hook_has_its_words_and_the_programs_environment(raw: RawRuntime) -> None:
+    if not raw.is_ours:
+        pytest.skip("runc 1.1 gives it no environment")
+    hook = {"path": "/bin/true", "args": ["sh", "-c", "echo $ONE; exit 4"]}  # busybox goes by argv[0]
+
+    def change(document: Config) -> None:
+        with_hooks({"startContainer": [hook]})(document)
+        document["process"]["env"] += ["ONE=two"]
+
+    told = raw.create("true", change=change).call("start", status=1).stderr
+    assert "exit status 4, output: two" in told
+
+
 def test_poststart_failure_stops_the_container(raw: RawRuntime) -> None:
     if not raw.is_ours:
         pytest.skip("runc 1.1 runs poststart hooks in create, crun ignores how they end")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,27 @@ def test_the_oom_score_is_the_programs_and_its_childrens(raw: RawRuntime) -> Non
     if raw.is_ours:  # on the host, too: that is whom its OOM killer takes
         scores = {Path(f"/proc/{pid}/oom_score_adj").read_text().strip() for pid in children(container.pid)}
         assert "321" in scores
+
+
+def test_all_cpus_wherever_its_caller_is_bound(raw: RawRuntime) -> None:
+    if raw.name == "runc":
+        pytest.skip("runc 1.1 does not reset it")
+    read = ("sh", "-c", "grep Cpus_allowed_list /proc/self/status; exec sleep 1000")
+    unbound = Path("/proc/1/status").read_text()
+    container = raw.create(*read, preexec_fn=lambda: os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]))
+    container.call("start")
+    container.wait_output("Cpus_allowed_list")
+    assert container.output.read_text().strip() in unbound
+
+
+def test_no_other_cgroup_is_joined(raw: RawRuntime) -> None:
+    if not raw.is_ours:
+        pytest.skip("others join it")
+    container = raw.start("sleep", "1000")
+    told = raw.call("exec", "--cgroup", "below", container.identity, "true", status=None)
+    assert told.returncode != 0
+    assert "the container's own cgroup only" in told.stderr
+    raw.call("exec", "--cgroup", "/", container.identity, "true")
 
 
 def test_id_maps_are_shown(raw: RawRuntime) -> None:

@@ -27,6 +27,9 @@ def execute(call: Call) -> int:
     asked.preserve_fds = call.number("preserve_fds")
     if asked.process_file and asked.argv:
         raise UsageError("a command and --process exclude each other")
+    for path in call.texts("cgroup"):
+        if path.rpartition(":")[2].strip("/"):
+            raise UsageError(f"--cgroup {path}: a program can join the container's own cgroup only")
     return execute_inside(call.store, identity, asked, call.log)
 
 

@@ -136,7 +136,7 @@ EXEC = (
     Option("ignore-paused", "flag", "", "Also in a paused container: the program starts when it is resumed."),
     Option("process-label", "value", "LABEL", ""),
     Option("apparmor", "value", "PROFILE", ""),
-    Option("cgroup", "list", "PATH", ""),
+    Option("cgroup", "list", "PATH", "Only /, the container's own, is there."),
 )
 
 UPDATE = (

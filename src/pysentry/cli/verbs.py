@@ -128,6 +128,7 @@ def dispatch(words: list[str]) -> int:
         settings = _settings(given)
         log = Log(settings.log, settings.log_format, settings.debug)
         verb, rest = (rest[0], rest[1:]) if rest else ("", [])
+        log.debug(" ".join((verb, *rest)))
         return _run(verb, rest, settings, log)
     except OciError as error:
         log.error(f"exec failed: {error}" if verb == "exec" else str(error))

@@ -96,7 +96,21 @@ class Relay:
             self._saved = termios.tcgetattr(0)
             tty.setraw(0)
             self.resize()
+        self._leave_lines_to_ours()
         return self
+
+    def _leave_lines_to_ours(self) -> None:
+        """The program's terminal passes a line's end on as it is, as runc has it: the CR that a terminal wants is added
+        by ours, and none comes where the output is a file."""
+        import termios
+
+        modes = termios.tcgetattr(self.master)
+        modes[1] &= ~termios.ONLCR
+        termios.tcsetattr(self.master, termios.TCSANOW, modes)
+        if self._saved is not None:
+            modes = termios.tcgetattr(0)
+            modes[1] |= termios.OPOST
+            termios.tcsetattr(0, termios.TCSADRAIN, modes)
 
     def __exit__(self, *_: object) -> None:
         self.drain()

@@ -93,12 +93,17 @@ def _check_status(status: str, asked: Execution) -> None:
         raise ExecStateError(status)
 
 
-def _describe(directory: Directory, asked: Execution, log: Log) -> ProcessSpec:
+def _first(directory: Directory) -> Process:
+    """The process of config.json, as `create` saved it."""
     saved = directory.read(CONFIG)
     section = None if saved is None else parse(saved, CONFIG).section("process")
     if section is None:
         raise OciError(f"{directory.path}/{CONFIG} is missing")
-    first = Process(section)
+    return Process(section)
+
+
+def _describe(directory: Directory, asked: Execution, log: Log) -> ProcessSpec:
+    first = _first(directory)
     process = read_process(asked.process_file) if asked.process_file else _changed(first, asked)
     described, warnings = process_spec(process, first)
     for warning in warnings:
@@ -213,13 +218,16 @@ def _join(record: Record, joining: int) -> None:
 
 
 def run_inside(directory: Directory, hook: Document, state: bytes) -> str:
-    """A startContainer hook: a program of the container, run in it. Returns what went wrong, or ""."""
+    """A startContainer hook: a program of the container, run in it; without an environment of its own in that of the
+    container's program. Returns what went wrong, or ""."""
+    from pysentry.oci.hooks import MOST_SHOWN
     from pysentry.sandbox.process import ProcessSpec
 
     args, env, timeout_s = hook.get("args"), hook.get("env"), hook.get("timeout_s")
     argv = [str(word) for word in args] if isinstance(args, list) and args else [str(hook["path"])]
-    settings = dict(str(one).partition("=")[::2] for one in env) if isinstance(env, list) else {}
-    process = ProcessSpec([str(hook["path"]), *argv[1:]], settings)
+    listed = env if isinstance(env, list) else _first(directory).env
+    process = ProcessSpec(argv, dict(str(one).partition("=")[::2] for one in listed))
+    process.program = str(hook["path"])
     reading, writing = os.pipe2(os.O_CLOEXEC)
     output = os.memfd_create("output", os.MFD_CLOEXEC)
     try:
@@ -235,6 +243,7 @@ def run_inside(directory: Directory, hook: Document, state: bytes) -> str:
         writing = -1
         status = _wait(connection)
         connection.close()  # and the hook is killed, if it is late
+        printed = os.pread(output, MOST_SHOWN, 0).decode("utf-8", "replace").strip()
     except ContainerFailedError as error:
         return str(error)
     finally:
@@ -245,7 +254,7 @@ def run_inside(directory: Directory, hook: Document, state: bytes) -> str:
         return f"hook ran past specified timeout of {timeout_s}s"
     if os.WIFSIGNALED(status):
         return f"signal: {os.WTERMSIG(status)}"
-    return f"exit status {os.WEXITSTATUS(status)}" if os.WEXITSTATUS(status) else ""
+    return f"exit status {os.WEXITSTATUS(status)}, output: {printed}" if os.WEXITSTATUS(status) else ""
 
 
 def _wait(connection: _socket.socket) -> int | None:

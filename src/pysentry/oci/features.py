@@ -6,6 +6,8 @@ Owns both documents as data. Does not print or write (cli/features.py, cli/spec.
 
 from __future__ import annotations
 
+import os
+
 from pysentry.oci.mount_options import KNOWN
 from pysentry.oci.seccomp import SUPPORTED_ACTIONS
 from pysentry.oci.settings import ANNOTATIONS
@@ -63,7 +65,9 @@ def default_config(is_rootless: bool = False, uid: int = 0, gid: int = 0) -> Doc
     Args:
         is_rootless: for a user without privileges; uid, gid: theirs, which become root inside.
     """
-    namespaces: list[Document] = [{"type": name} for name in ("pid", "network", "ipc", "uts", "mount", "cgroup")]
+    namespaces: list[Document] = [{"type": name} for name in ("pid", "network", "ipc", "uts", "mount")]
+    if os.path.exists("/sys/fs/cgroup/cgroup.controllers"):  # as runc has it: with version 1 its users add their own
+        namespaces.append({"type": "cgroup"})
     linux: Document = {
         "resources": {"devices": [{"allow": False, "access": "rwm"}]},
         "namespaces": namespaces,

@@ -13,7 +13,7 @@ import time
 
 from pysentry.oci import client, console, ending, hooks, pidfile
 from pysentry.oci.errors import ContainerFailedError, HookError, NotRunningError, OciError, StartError
-from pysentry.oci.host_process import SIGKILL, ourselves, remember
+from pysentry.oci.host_process import SIGKILL, ourselves, remember, use_all_cpus
 from pysentry.oci.state import CONFIG, CREATED, CREATING, RUNNING, STARTING, Record, check_id
 from pysentry.sandbox.messages import MessageError, encode, receive, send
 
@@ -265,6 +265,7 @@ def _become_sentry(boot: _socket.socket, config: RunConfig, cgroup: Cgroup) -> N
             _signal.signal(number, _signal.SIG_DFL)
         os.setsid()
         cgroup.join()  # by ourselves, with one thread: from outside it takes a grace period of the kernel
+        use_all_cpus()
         word, _ = receive(boot)
         if word is not None:
             os.chdir("/")

@@ -72,6 +72,9 @@ def _capabilities(sets: dict[str, tuple[str, ...]], warnings: list[str]) -> Capa
     unknown = sorted({name for names in sets.values() for name in names if name not in CAPABILITIES})
     if unknown:
         warnings.append(f"ignoring unknown or unavailable capabilities: [{' '.join(map(ascii, unknown))}]")
+    for name in sets.get("ambient", ()):  # as runc: the rest of the set is raised
+        if name in CAPABILITIES and not all(name in sets.get(kind, ()) for kind in ("permitted", "inheritable")):
+            warnings.append(f"can't raise ambient capability {name}: not permitted and inheritable")
     return Capabilities(**{kind: _mask(names) for kind, names in sets.items()})
 
 

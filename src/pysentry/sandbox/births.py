@@ -66,7 +66,7 @@ class Maker:
             raise CommandError(
                 f'chdir to cwd ("{process.cwd}") set in config.json failed: {why}', EXIT_NOT_EXECUTABLE
             ) from None
-        path = command.find_now(process.argv[0], process.env, cred, self._root, cwd)
+        path = command.find_now(process.program or process.argv[0], process.env, cred, self._root, cwd)
         argv = [os.fsencode(word) for word in process.argv]
         settings = [os.fsencode(f"{name}={value}") for name, value in process.env.items()]
         new = Birth(os.fsencode(path), argv, settings, cred, self._root, cwd)

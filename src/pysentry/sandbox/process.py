@@ -31,10 +31,11 @@ class Capabilities:
 class ProcessSpec:
     """One program. argv and env as execve(2) takes them (str with surrogateescape); cwd absolute, inside.
 
-    umask: None: 022. caps: None: all for uid 0, none for others. rlimits: {RLIMIT_*: (soft, hard)}.
-    oom_score_adj: None: as it is. seccomp: a compiled BPF program that the host kernel applies to the new process from
-    its exec on, on top of ours; None: that of the container's first program, if it has one. terminal: a pty of its own
-    is its 0, 1, 2 and its controlling terminal. console_size: (rows, columns) or None.
+    program: what is executed; "": argv's first word. umask: None: 022. caps: None: all for uid 0, none for others.
+    rlimits: {RLIMIT_*: (soft, hard)}. oom_score_adj: None: as it is. seccomp: a compiled BPF program that the host
+    kernel applies to the new process from its exec on, on top of ours; None: that of the container's first program, if
+    it has one. terminal: a pty of its own is its 0, 1, 2 and its controlling terminal. console_size: (rows, columns) or
+    None.
     """
 
     __slots__ = (
@@ -47,6 +48,7 @@ class ProcessSpec:
         "groups",
         "no_new_privs",
         "oom_score_adj",
+        "program",
         "rlimits",
         "seccomp",
         "terminal",
@@ -56,6 +58,7 @@ class ProcessSpec:
 
     def __init__(self, argv: list[str], env: Mapping[str, str], cwd: str = "/") -> None:
         self.argv = argv
+        self.program = ""
         self.env = dict(env)
         self.cwd = cwd
         self.uid = 0

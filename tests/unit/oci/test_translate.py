@@ -92,6 +92,7 @@ def test_everything() -> None:
         "linux.mountLabel is ignored: SELinux labels are not applied",
         "linux.personality.flags are ignored",
         "linux.rootfsPropagation=slave has no effect: mounts stay in the sandbox",
+        "can't raise ambient capability CAP_NET_BIND_SERVICE: not permitted and inheritable",
         "process.apparmorProfile is ignored",
         "process.selinuxLabel is ignored",
         "process.scheduler is ignored",
@@ -153,6 +154,9 @@ def test_capabilities_that_nobody_knows_are_a_warning() -> None:
     assert config.process.caps is not None
     assert (config.process.caps.bounding, config.process.caps.effective) == (1, 0)
     assert warnings == ["ignoring unknown or unavailable capabilities: ['CAP_NEW' 'chown']"]
+    sets = {"permitted": ["CAP_KILL", "CAP_CHOWN"], "inheritable": ["CAP_KILL"], "ambient": ["CAP_KILL", "CAP_CHOWN"]}
+    _, warnings = translate(process={"capabilities": sets})
+    assert warnings == ["can't raise ambient capability CAP_CHOWN: not permitted and inheritable"]
 
 
 def test_an_execd_program_takes_from_the_first_what_it_does_not_say() -> None:
