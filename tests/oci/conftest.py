@@ -18,6 +18,8 @@ from tests.harness.bundles import make_rootfs
 from tests.harness.containerd import PACKAGES as CONTAINERD_PACKAGES
 from tests.harness.containerd import SOCKET, Containerd
 from tests.harness.cri import Cri
+from tests.harness.docker import PACKAGES as DOCKER_PACKAGES
+from tests.harness.docker import DaemonFailedError, Docker
 from tests.harness.engine_host import EngineHost
 from tests.harness.patience import wait_until
 from tests.harness.podman import PACKAGES as PODMAN_PACKAGES
@@ -96,6 +98,26 @@ def containerd(containerd_engine: Containerd) -> Iterator[Containerd]:
     """containerd and `ctr`; what the test made is removed after it, and nothing may be left then."""
     yield containerd_engine
     containerd_engine.clean()
+
+
+@pytest.fixture(scope="session")
+def docker_engine(machine: EngineHost, oci_runtime: Runtime) -> Iterator[Docker]:
+    reason = install(*DOCKER_PACKAGES)
+    if reason is not None:
+        pytest.skip(f"needs docker.io: {reason}")
+    try:
+        engine = Docker(machine, oci_runtime.name, oci_runtime.path)
+    except DaemonFailedError as failure:
+        pytest.skip(f"dockerd does not run on this machine: {failure}")
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def docker(docker_engine: Docker) -> Iterator[Docker]:
+    """dockerd and `docker`; what the test made is removed after it, and nothing may be left then."""
+    yield docker_engine
+    docker_engine.clean()
 
 
 @pytest.fixture(scope="session")
