@@ -350,6 +350,20 @@ TEST(proc_is_not_writable)
     CHECK_EQ(unlink("/proc/self/status"), -1);
     CHECK_ERRNO(open("/proc/version/x", O_RDONLY), ENOTDIR);
     CHECK_ERRNO(open("/proc/absent", O_RDONLY), ENOENT);
+    static const struct { const char *path; int answer; } files[] = {
+        {"/proc/version", EIO}, {"/proc/meminfo", EIO}, {"/proc/filesystems", EIO},
+        {"/proc/self/status", EINVAL}, {"/proc/self/maps", EINVAL}, {"/proc/self/limits", EINVAL},
+    };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        int fd = open(files[i].path, O_WRONLY); /* root may */
+        if (fd < 0)
+            CHECK_EQ(errno, EACCES);
+        else
+            CHECK_ERRNO(write(fd, "x", 1), files[i].answer);
+        close(fd);
+    }
+    CHECK_ERRNO(open("/proc/net/dev", O_WRONLY), EACCES);
+    CHECK_ERRNO(open("/proc/net/unix", O_RDWR), EACCES);
 }
 
 TEST(own_memory_can_be_read)

@@ -119,6 +119,41 @@ TEST(wait_options)
     CHECK_ERRNO(waitid(P_ALL, 0, info, 0), EINVAL);
 }
 
+TEST(waitid_says_whose_child_it_was)
+{
+    enum { UP_TO_STATUS = 28 };
+    static const idtype_t ways[] = {P_PID, P_ALL, P_PGID, P_PIDFD};
+    uid_t user = geteuid() ? getuid() : 1000;
+    siginfo_t *info = guarded(UP_TO_STATUS); /* nothing behind si_status is touched */
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        pid_t pid = fork_child();
+        if (pid == 0) {
+            CHECK_OK(setuid(user));
+            _exit(3);
+        }
+        int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+        CHECK(pidfd >= 0);
+        id_t whom = ways[i] == P_PID ? (id_t)pid : ways[i] == P_PIDFD ? (id_t)pidfd : 0;
+        CHECK_OK(syscall(SYS_waitid, ways[i], whom, info, WEXITED, NULL));
+        CHECK_EQ(info->si_pid, pid);
+        CHECK_EQ(info->si_uid, user);
+        CHECK_EQ(info->si_status, 3);
+        close(pidfd);
+    }
+    memset(info, 0x55, UP_TO_STATUS);
+    pid_t pid = fork_child();
+    if (pid == 0)
+        for (;;)
+            pause();
+    CHECK_OK(syscall(SYS_waitid, P_PID, pid, info, WEXITED | WNOHANG, NULL)); /* nothing to tell */
+    CHECK_EQ(info->si_pid, 0);
+    CHECK_EQ(info->si_uid, 0);
+    CHECK_ERRNO(syscall(SYS_waitid, 77, pid, info, WEXITED, NULL), EINVAL);
+    CHECK_ERRNO(syscall(SYS_waitid, P_PID, -1, info, WEXITED, NULL), EINVAL);
+    CHECK_OK(kill(pid, SIGKILL));
+    CHECK_OK(syscall(SYS_waitid, P_PID, pid, NULL, WEXITED, NULL));
+}
+
 TEST(waiting_for_a_process_group)
 {
     pid_t first = fork_child();

@@ -151,8 +151,7 @@ BY_HAND = [
     ("arch_prctl", (0x1012, 0, 0, 0, 0, 0), "EINVAL"),  # ARCH_SET_CPUID
     ("setitimer", (0, 1, 1, 0, 0, 0), "TRAP"),  # ITIMER_REAL
     ("setitimer", (2, 1, 1, 0, 0, 0), "ALLOW"),  # ITIMER_PROF
-    ("waitid", (1, 5, 0, 4, 0, 0), "ALLOW"),
-    ("waitid", (3, 5, 0, 4, 0, 0), "TRAP"),  # P_PIDFD names a descriptor
+    ("waitid", (1, 5, 0, 4, 0, 0), "TRAP"),
     ("clock_gettime", (1, 0, 0, 0, 0, 0), "ALLOW"),
     ("clock_gettime", (0xFFFF_FFFB, 0, 0, 0, 0, 0), "TRAP"),  # a descriptor's clock: ((~0 << 3) | 3)
     ("sched_setaffinity", (0, 8, 0, 0, 0, 0), "ALLOW"),

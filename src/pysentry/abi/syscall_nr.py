@@ -1023,7 +1023,7 @@ DISPOSITIONS: dict[int, str] = {
     244: 'python',
     245: 'python',
     246: 'error',
-    247: 'host',
+    247: 'python',
     248: 'python',
     249: 'python',
     250: 'python',

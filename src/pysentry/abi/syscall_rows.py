@@ -253,7 +253,7 @@ ROWS: tuple[tuple[int, str, str, str, str, str], ...] = (
     (244, 'mq_notify', 'mqueue', 'python', 'full', ''),
     (245, 'mq_getsetattr', 'mqueue', 'python', 'full', ''),
     (246, 'kexec_load', 'denied', 'error EPERM', 'none', 'As without CAP_SYS_BOOT.'),
-    (247, 'waitid', 'process', 'host, else python', 'full', ''),
+    (247, 'waitid', 'process', 'python', 'full', ''),
     (248, 'add_key', 'keys', 'python', 'partial', "Types keyring, user and logon; the sandbox's own keyrings."),
     (249, 'request_key', 'keys', 'python', 'partial', 'Searches; no /sbin/request-key is started for what is not found (ENOENT).'),
     (250, 'keyctl', 'keys', 'python', 'partial', 'No persistent keyrings, public-key operations, watches or KEYCTL_SESSION_TO_PARENT (EOPNOTSUPP); nobody instantiates a key (EPERM).'),

@@ -38,6 +38,8 @@ _P_PID, _P_PIDFD = 1, 3
 _WNOHANG = 1
 _WAIT_EVENTS = 0xE  # WSTOPPED, WEXITED, WCONTINUED
 _WAIT_OPTIONS = _WNOHANG | _WAIT_EVENTS | 0x01000000 | 0xE0000000  # WNOWAIT, __WNOTHREAD, __WALL, __WCLONE
+_SIGINFO_BYTES, _WAITED_BYTES = 128, 28  # waitid fills in no more than si_status
+_UINT_MAX = 0xFFFFFFFF
 _INT = Struct("=i")
 _ADDR_NO_RANDOMIZE, _QUERY_PERSONALITY = 0x0040000, 0xFFFFFFFF
 
@@ -88,10 +90,24 @@ def pidfd_getfd(task: Task, pidfd: int, targetfd: int, flags: int) -> int:
 
 @syscall
 async def waitid(task: Task, which: int, pid: int, infop: UserAddr, options: int, rusage: UserAddr) -> int:
-    """P_PIDFD; the host has answered the others. A pidfd that is O_NONBLOCK waits for no exit: EAGAIN."""
-    if which != _P_PIDFD or options & ~_WAIT_OPTIONS or not options & _WAIT_EVENTS or pid < 0:
+    """The host waits; it knows one user only, so the sentry says whose child that was. A pidfd that is O_NONBLOCK waits
+    for no exit: EAGAIN."""
+    if which == _P_PIDFD:
+        result = await _wait_for_pidfd(task, pid, infop, options, rusage)
+    else:
+        result = await host_call(task, NR_WAITID, which & _UINT_MAX, pid & _UINT_MAX, infop, options, rusage)
+    if infop:
+        info = bytearray(_SIGINFO_BYTES)
+        info[:_WAITED_BYTES] = task.memory.read(infop, _WAITED_BYTES)
+        if lib.siginfo_correct(task.c, ffi.from_buffer(info)):
+            task.memory.write(infop, bytes(info[:_WAITED_BYTES]))
+    return result
+
+
+async def _wait_for_pidfd(task: Task, pidfd: int, infop: UserAddr, options: int, rusage: UserAddr) -> int:
+    if options & ~_WAIT_OPTIONS or not options & _WAIT_EVENTS or pidfd < 0:
         raise EINVAL("waitid")
-    target = pidfd_of(task, pid)
+    target = pidfd_of(task, pidfd)
     if target.is_reaped():
         raise ECHILD("waited for already")
     is_quick = target.is_nonblocking and not options & _WNOHANG

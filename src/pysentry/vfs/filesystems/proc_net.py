@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pysentry.abi.errno import LinuxError
+from pysentry.abi.errno import EACCES, LinuxError
 from pysentry.kernel.description import description_of
 from pysentry.kernel.proc_status import read_host_path
 from pysentry.kernel.task import all_tasks
@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pysentry.kernel.task import Task
     from pysentry.platform.cdefs import CDescription
 
 _UID_FIELD, _INODE_FIELD = 7, 9  # of a line of tcp, udp, ...
@@ -95,6 +96,17 @@ def _host_file(name: str) -> Callable[[], bytes]:
     return lambda: _host(name)
 
 
+class NetFile(File):
+    """Nobody opens one for writing (seq_open_net)."""
+
+    __slots__ = ()
+
+    def open(self, task: Task, flags: int) -> CDescription:
+        if flags & os.O_ACCMODE != os.O_RDONLY:
+            raise EACCES("about the network")
+        return super().open(task, flags)
+
+
 _ENTRIES: dict[bytes, Node] = {}
 
 
@@ -102,13 +114,13 @@ def net_directory() -> Directory:
     """/proc/PID/net: there is one network."""
     if not _ENTRIES:
         for name in ("tcp", "tcp6", "udp", "udp6", "raw", "raw6", "udplite", "udplite6"):
-            _ENTRIES[name.encode()] = File(_inet_table(name))
+            _ENTRIES[name.encode()] = NetFile(_inet_table(name))
         for name in _HOST_FILES:
-            _ENTRIES[name.encode()] = File(_host_file(name))
-        _ENTRIES[b"unix"] = File(_unix_table)
-        _ENTRIES[b"wireless"] = File(constant(b""))
-        _ENTRIES[b"packet"] = File(constant(b"sk       RefCnt Type Proto  Iface R Rmem   User   Inode\n"))
-        _ENTRIES[b"netlink"] = File(
+            _ENTRIES[name.encode()] = NetFile(_host_file(name))
+        _ENTRIES[b"unix"] = NetFile(_unix_table)
+        _ENTRIES[b"wireless"] = NetFile(constant(b""))
+        _ENTRIES[b"packet"] = NetFile(constant(b"sk       RefCnt Type Proto  Iface R Rmem   User   Inode\n"))
+        _ENTRIES[b"netlink"] = NetFile(
             constant(b"sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n")
         )
     return Directory(_ENTRIES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pysentry.abi.errno import LinuxError
+from pysentry.abi.errno import EIO, LinuxError
 from pysentry.kernel.late import late
 from pysentry.kernel.proc_status import read_host_path
 from pysentry.kernel.uts import uts
@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 
 FILE_SYSTEMS = ("sysfs", "tmpfs", "proc", "devtmpfs", "devpts", "mqueue", "cgroup2", "overlay", "ramfs")
 _STAT_LINES = (b"cpu", b"ctxt", b"btime", b"softirq")
+
+
+class SystemFile(File):
+    """Writing answers EIO (proc_reg_write), where a file about a process answers EINVAL (vfs_write)."""
+
+    __slots__ = ()
+
+    def __init__(self, content: Callable[[], bytes]) -> None:
+        super().__init__(content, store=_refuse)
+
+
+def _refuse(task: Task, data: bytes) -> None:
+    raise EIO("about the whole system")
 
 
 def _host(name: str) -> bytes:
@@ -86,34 +99,34 @@ def make_system_entries() -> dict[bytes, Node]:
         b"thread-self": Link(_thread_self),
         b"mounts": _in_self(b"mounts"),
         b"net": _in_self(b"net"),
-        b"stat": File(_stat),
-        b"loadavg": File(_loadavg),
-        b"version": File(_version),
-        b"interrupts": File(_interrupts),
+        b"stat": SystemFile(_stat),
+        b"loadavg": SystemFile(_loadavg),
+        b"version": SystemFile(_version),
+        b"interrupts": SystemFile(_interrupts),
         b"sys": make_sys_directory(),
-        b"config.gz": File(config_gz),
+        b"config.gz": SystemFile(config_gz),
         b"sysvipc": Directory(
-            {name: File(late(f"pysentry.kernel.{name.decode()}", "listing")) for name in (b"msg", b"sem", b"shm")}
+            {name: SystemFile(late(f"pysentry.kernel.{name.decode()}", "listing")) for name in (b"msg", b"sem", b"shm")}
         ),
-        b"cmdline": File(constant(b"BOOT_IMAGE=/boot/vmlinuz ro quiet\n")),
-        b"filesystems": File(constant("".join(f"nodev\t{name}\n" for name in FILE_SYSTEMS).encode())),
-        b"swaps": File(constant(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")),
-        b"partitions": File(constant(b"major minor  #blocks  name\n\n")),
-        b"diskstats": File(constant(b"")),
-        b"modules": File(constant(b"")),
-        b"locks": File(locks.listing),
-        b"cgroups": File(constant(b"#subsys_name\thierarchy\tnum_cgroups\tenabled\n")),
-        b"devices": File(
+        b"cmdline": SystemFile(constant(b"BOOT_IMAGE=/boot/vmlinuz ro quiet\n")),
+        b"filesystems": SystemFile(constant("".join(f"nodev\t{name}\n" for name in FILE_SYSTEMS).encode())),
+        b"swaps": SystemFile(constant(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")),
+        b"partitions": SystemFile(constant(b"major minor  #blocks  name\n\n")),
+        b"diskstats": SystemFile(constant(b"")),
+        b"modules": SystemFile(constant(b"")),
+        b"locks": SystemFile(locks.listing),
+        b"cgroups": SystemFile(constant(b"#subsys_name\thierarchy\tnum_cgroups\tenabled\n")),
+        b"devices": SystemFile(
             constant(
                 b"Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n128 ptm\n136 pts\n\n"
                 b"Block devices:\n"
             )
         ),
-        b"misc": File(constant(b"")),
-        b"consoles": File(constant(b"")),
+        b"misc": SystemFile(constant(b"")),
+        b"consoles": SystemFile(constant(b"")),
         b"tty": Directory(
             {
-                b"drivers": File(
+                b"drivers": SystemFile(
                     constant(
                         b"/dev/tty             /dev/tty        5       0 system:/dev/tty\n"
                         b"/dev/ptmx            /dev/ptmx       5       2 system\n"
@@ -125,5 +138,5 @@ def make_system_entries() -> dict[bytes, Node]:
         ),
     }
     for name in ("meminfo", "cpuinfo", "uptime", "vmstat"):
-        entries[name.encode()] = File(_host_file(name))
+        entries[name.encode()] = SystemFile(_host_file(name))
     return entries
