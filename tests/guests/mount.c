@@ -221,6 +221,22 @@ TEST(what_is_in_use_stays)
     CHECK_ERRNO(umount(at), EINVAL);
 }
 
+TEST(a_detached_place_cannot_be_mounted)
+{
+    NAMESPACE();
+    char *at = directory("at"), *other = directory("other");
+    REQUIRE_OK(mount("x", at, "tmpfs", 0, NULL));
+    mkdir(in(at, "d"), 0755);
+    REQUIRE_OK(chdir(at));
+    REQUIRE_OK(umount2(at, MNT_DETACH));
+    CHECK_ERRNO(mount(".", other, NULL, MS_BIND, NULL), EINVAL);
+    CHECK_ERRNO(mount(NULL, ".", NULL, MS_REMOUNT | MS_RDONLY, NULL), EINVAL);
+    CHECK_ERRNO(mount(".", other, NULL, MS_MOVE, NULL), EINVAL);
+    CHECK_ERRNO(umount2(".", 0), EINVAL);
+    CHECK_ERRNO(syscall(SYS_open_tree, AT_FDCWD, ".", OPEN_TREE_CLONE_), EINVAL);
+    CHECK_OK(chdir("/"));
+}
+
 TEST(moving)
 {
     NAMESPACE();

@@ -187,8 +187,9 @@ def unshare_mounts(task: Task) -> None:
 
 
 def bind_one(shown: CDentry, at: CDentry | None) -> FileSystem:
+    source = mount_of(shown).source
     made = make_bind_of(shown, shown.sb.flags & SETTABLE)
-    attach_mount(made, at, mount_of(shown).source)
+    attach_mount(made, at, source)
     return made
 
 

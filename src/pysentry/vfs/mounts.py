@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from pysentry.abi.capability import CAP_FULL_SET
-from pysentry.abi.errno import EISDIR, ELOOP, ENOENT, ENOTDIR, LinuxError
+from pysentry.abi.errno import EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, LinuxError
 from pysentry.abi.stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, is_directory
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs.dentry import add, dentry_name, new_inode, path_of, topmost
@@ -118,8 +118,11 @@ def mount_table(place: CDentry) -> list[Mount]:
 
 
 def mount_of(dentry: CDentry) -> Mount:
-    """The mount that a dentry is in."""
-    return next(mount for mount in _mounts if mount.sb == dentry.sb)
+    """The mount that a dentry is in. EINVAL: it was taken out of the tree (MNT_DETACH) and is still in use."""
+    for mount in _mounts:
+        if mount.sb == dentry.sb:
+            return mount
+    raise EINVAL("detached")
 
 
 def detach_mount(mount: Mount) -> None:
