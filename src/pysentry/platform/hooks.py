@@ -78,8 +78,12 @@ def sentry_task_exit(c: CTask) -> None:
 
 @ffi.def_extern()  # type: ignore[untyped-decorator]
 def sentry_fd_closed(c: CTask, desc: CDescription) -> None:
+    is_over = not c.python_id and c.state == lib.TASK_DEAD  # its descriptors go after sentry_task_exit()
+    task = task_of(c)
     for hook in on_fd_closed:
-        _guarded(hook, task_of(c), desc)
+        _guarded(hook, task, desc)
+    if is_over:
+        forget_task(task)
 
 
 @ffi.def_extern()  # type: ignore[untyped-decorator]
