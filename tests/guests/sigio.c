@@ -96,10 +96,12 @@ TEST(an_owner_that_has_ended)
     if (pid == 0)
         guest_finish();
     siginfo_t info;
-    REQUIRE_OK(waitid(P_PID, pid, &info, WEXITED | WNOWAIT)); /* not waited for: its number is still its own */
-    CHECK_OK(fcntl(ends[0], F_SETOWN, pid));
+    REQUIRE_OK(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT));
+    CHECK_OK(fcntl(ends[0], F_SETOWN, pid)); /* nobody has waited for it: it is still there */
+    CHECK_EQ(fcntl(ends[0], F_GETOWN), pid);
     CHECK_CHILD(pid);
     CHECK_EQ(fcntl(ends[0], F_GETOWN), 0);
+    CHECK_ERRNO(fcntl(ends[0], F_SETOWN, pid), ESRCH);
 }
 
 TEST(input_of_a_pipe)

@@ -72,10 +72,12 @@ class SignalOwner:
             self.set(task, OWNER_PID, task.group.pid)
 
     def living(self) -> int:
-        """The pid, or 0 if that process has ended."""
+        """The pid, or 0 if that process has ended and was waited for."""
         if self.kind == OWNER_PGRP or not self.pid:
             return self.pid
         found = find_by_pid(self.pid)
+        if found is None and lib.zombie_find(self.pid) != ffi.NULL:
+            return self.pid
         return self.pid if found is not None and found.group.start_ns == self.start_ns else 0
 
     def send(self, fd: int, reason: int) -> None:

@@ -162,7 +162,7 @@ def _allow_low_ports() -> None:
 
 
 _SHOWN_ONLY = ("net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range")
-"""What these allow is decided otherwise: every port is, and there are no sockets for pings."""
+"""What these allow is decided otherwise: ports by net/socket.py, and there are no sockets for pings."""
 
 
 def _set_network(settings: Mapping[str, str]) -> None:
