@@ -335,6 +335,7 @@ int  gofer_fs_find(struct dentry *dir, const char *name, uint32_t len, struct de
 int  gofer_fs_refresh(struct dentry *d);   /* of a bind: attributes that may be shown: 0 or -errno (-ESTALE: something else has its place) */
 int  gofer_fs_open(struct dentry *d, uint32_t flags); /* host descriptor of a lower regular file or directory, with a file position of its own, or -errno; -ESTALE: the name leads to another file by now */
 void gofer_fs_distrust(struct dentry *d);  /* of a bind: the host said otherwise about this name */
+void leases_end(void);                     /* what the host may have changed is looked up again (vfs/lease.c) */
 void inode_share(struct inode *i);         /* of a bind: it has several names, which are to lead here */
 void lower_forget(uint64_t inode_id);      /* no descriptor is kept for it any more (fast/lower.c) */
 int  dentry_path(struct dentry *root, struct dentry *d, char *into, uint32_t cap);    /* length or -ENAMETOOLONG; "(unreachable)" prefix as the kernel */

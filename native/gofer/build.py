@@ -10,7 +10,8 @@ import os
 from cffi import FFI
 
 HERE = "native/gofer"
-SOURCES = [f"{HERE}/{name}.c" for name in ("server", "requests", "readdir", "open", "paths", "ids", "client", "setup")]
+MODULES = ("server", "requests", "readdir", "open", "paths", "ids", "client", "setup", "view")
+SOURCES = [f"{HERE}/{name}.c" for name in MODULES]
 FLAGS = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wshadow"]
 # The C that cffi generates has unused parameters and short initializers.
 GENERATED_FLAGS = ["-Wno-unused-parameter", "-Wno-missing-field-initializers"]
@@ -27,13 +28,13 @@ def declarations(*headers: str) -> str:
 
 
 ffibuilder = FFI()
-ffibuilder.cdef(declarations("protocol.h", "client.h", "setup.h", "gofer.cdef.h"))
+ffibuilder.cdef(declarations("protocol.h", "client.h", "setup.h", "view.h", "gofer.cdef.h"))
 ffibuilder.set_source(
     "gofer._native",
-    '#include "server.h"\n#include "client.h"\n#include "setup.h"\n',
+    '#include "server.h"\n#include "client.h"\n#include "setup.h"\n#include "view.h"\n',
     sources=SOURCES,
     include_dirs=[HERE],
-    depends=[f"{HERE}/{name}" for name in ("protocol.h", "client.h", "setup.h", "server.h", "gofer.cdef.h")],
+    depends=[f"{HERE}/{name}" for name in ("protocol.h", "client.h", "setup.h", "server.h", "view.h", "gofer.cdef.h")],
     extra_compile_args=[*FLAGS, *GENERATED_FLAGS],
 )
 

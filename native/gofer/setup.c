@@ -47,7 +47,7 @@ int gofer_open_tree(int dir, const char *path, int is_recursive)
 
 int gofer_mount_setattr(int fd, uint64_t attributes, int is_recursive)
 {
-    struct mount_attr attr = {.attr_set = attributes};
+    struct mount_attr attr = {.attr_set = attributes, .propagation = 1ul << 18 /* MS_PRIVATE */};
 
     return outcome(
         syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | (is_recursive ? AT_RECURSIVE : 0), &attr, sizeof(attr)));

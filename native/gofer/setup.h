@@ -8,7 +8,8 @@ int gofer_unshare(int flags);
 int gofer_mount_private(void);
 /* A detached copy of the mount at `path` (below `dir` unless absolute; empty: `dir` itself), with its submounts or not. */
 int gofer_open_tree(int dir, const char *path, int is_recursive);
-/* attributes: MOUNT_ATTR_* to set on a detached or attached mount. */
+/* attributes: MOUNT_ATTR_* to set on a detached or attached mount, which becomes private: what is mounted below it, or below its
+ * original, stays there. */
 int gofer_mount_setattr(int fd, uint64_t attributes, int is_recursive);
 /* Attaches a detached mount on what the descriptor `target` names. */
 int gofer_move_mount(int fd, int target);

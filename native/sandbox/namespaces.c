@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "sandbox.h"
@@ -92,11 +93,9 @@ int sandbox_tmpfs_on(const char *path)
     return mount("tmpfs", path, "tmpfs", 6 /* MS_NOSUID | MS_NODEV */, "mode=0700") < 0 ? -errno : 0;
 }
 
-int sandbox_empty_root(void)
+/* An empty read-only tmpfs that holds one page; `names`: directories in it. */
+static int bare_tmpfs(const char *const *names, size_t count)
 {
-    /* Nothing we do here may reach the host's mount tree, nor the other way round. */
-    if (mount(NULL, "/", NULL, (1ul << 18) | 16384 /* MS_PRIVATE | MS_REC */, NULL) < 0)
-        return -errno;
     int context = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
     if (context < 0)
         return -errno;
@@ -106,7 +105,24 @@ int sandbox_empty_root(void)
         close(context);
         return -error;
     }
-    int root = finish_mount(context, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    int fd = finish_mount(context, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC), result = 0;
+    for (size_t i = 0; fd >= 0 && i < count && result == 0; i++)
+        result = mkdirat(fd, names[i], 0555);
+    struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
+    if (fd >= 0 && (result < 0 || syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &read_only, sizeof read_only) < 0)) {
+        result = -errno;
+        close(fd);
+        return result;
+    }
+    return fd;
+}
+
+int sandbox_empty_root(void)
+{
+    /* Nothing we do here may reach the host's mount tree, nor the other way round. */
+    if (mount(NULL, "/", NULL, (1ul << 18) | 16384 /* MS_PRIVATE | MS_REC */, NULL) < 0)
+        return -errno;
+    int root = bare_tmpfs(NULL, 0);
     if (root < 0)
         return root;
     int result = 0;
@@ -116,5 +132,24 @@ int sandbox_empty_root(void)
         syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", DETACH) < 0 || chdir("/") < 0)
         result = -errno;
     close(root);
+    return result;
+}
+
+int sandbox_leave_view(void)
+{
+    static const char *const places[] = {"jail", "view", "dev", "dev/pts"};
+    int top = bare_tmpfs(places, sizeof places / sizeof *places), jail = bare_tmpfs(NULL, 0), result = 0;
+    /* Who enters this namespace comes to what is mounted last over its root: now `top`, later the container's files, over
+     * both. We are on a branch of `top` by then, with no way back: a root directory is where ".." ends. */
+    if (top < 0 || jail < 0)
+        result = top < 0 ? top : jail;
+    else if (syscall(SYS_move_mount, top, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
+             syscall(SYS_move_mount, jail, "", top, "jail", MOVE_MOUNT_F_EMPTY_PATH) < 0 || fchdir(jail) < 0 ||
+             chroot(".") < 0 || chdir("/") < 0)
+        result = -errno;
+    if (top >= 0)
+        close(top);
+    if (jail >= 0)
+        close(jail);
     return result;
 }

@@ -19,6 +19,7 @@ int sandbox_fresh_proc(void);                       /* descriptor of a procfs th
 int sandbox_detached_proc(void);                    /* descriptor of a copy of /proc that has no parent: ".." ends there */
 int sandbox_loopback_up(void);                      /* in the current network namespace */
 int sandbox_empty_root(void);                       /* pivots into an empty read-only tmpfs */
+int sandbox_leave_view(void);                       /* goes where nothing of its mount namespace is to be found */
 int sandbox_tmpfs_on(const char *path);             /* private tmpfs over a directory (gofer and tests) */
 
 /* ---- lockdown.c --------------------------------------------------------------------------------*/

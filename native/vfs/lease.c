@@ -1,7 +1,7 @@
 /* lease.c - how long what the gofer said is believed, in trees of the host that others may change.
  *
  * A tree with a lease (superblock.lease_ns) is mostly changed by us: a container's root. What somebody else does there is seen when
- * the lease is over. Without one (a bind) every walk asks; in an SB_CACHED tree nothing is ever asked twice.
+ * the lease is over, or by a program that is started from outside after it (leases_end). Without one (a bind) every walk asks; in an SB_CACHED tree nothing is ever asked twice.
  *
  * Three things are believed on their own:
  * - a name, also one that is missing (dentry.checked_ns: when the gofer confirmed it);
@@ -19,9 +19,21 @@
 /* The kernel's clock of file times is coarse: a directory changed twice within one tick has one ctime. */
 #define SETTLED_NS (50 * 1000 * 1000LL)
 
+static int64_t ended_ns; /* what was said before is not believed any more */
+
+void leases_end(void)
+{
+    ended_ns = sentry_now_ns();
+}
+
+static bool is_recent(int64_t since_ns, int64_t lease_ns)
+{
+    return since_ns > ended_ns && sentry_now_ns() - since_ns < lease_ns;
+}
+
 bool lease_holds(const struct superblock *sb, int64_t since_ns)
 {
-    return sb->lease_ns && since_ns && sentry_now_ns() - since_ns < sb->lease_ns;
+    return sb->lease_ns && is_recent(since_ns, sb->lease_ns);
 }
 
 static bool are_names_fresh(const struct inode *dir)
@@ -51,7 +63,7 @@ bool lease_attributes_are_fresh(const struct inode *i)
 /* For permission to open: the owner or mode may be changed from outside, but content is the inode's own whatever it says. */
 bool lease_mode_is_fresh(const struct inode *i)
 {
-    return i->checked_ns && sentry_now_ns() - i->checked_ns < 10 * i->sb->lease_ns;
+    return is_recent(i->checked_ns, 10 * i->sb->lease_ns);
 }
 
 void lease_note_directory(struct inode *dir, int64_t asked_ns)

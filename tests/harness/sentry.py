@@ -106,7 +106,8 @@ class Sentry:
         return document
 
     def start(self) -> None:
-        assert self.boot_up() == {"stage": "ready"}, self.log.read_text()
+        told = self.boot_up()
+        assert told["stage"] == "ready", (told, self.log.read_text())
         assert self.ask("start") == {"ok": True}
 
     def run(self, *argv: str, **fields: Any) -> tuple[Connection, dict[str, Any], list[int]]:

@@ -130,10 +130,15 @@ def test_top(podman: Podman) -> None:
 
 def test_top_of_podman(podman: Podman) -> None:
     """Without them podman enters the mount namespace of the container's pid and reads /proc there."""
-    if podman.name == "pysentry":
-        pytest.xfail("the sentry's mount namespace is an empty directory")
     name = podman.background("sh", "-c", "sleep 1001 & wait")
     wait_until(lambda: "sleep 1001" in podman("top", name).stdout, "podman's own top shows the program")
+    podman("exec", "-d", name, "sleep", "1002")
+    wait_until(lambda: "sleep 1002" in podman("top", name).stdout, "and the one that exec added")
+    rows = [line.split() for line in podman("top", name, "pid,ppid,args").stdout.splitlines()]
+    assert rows[0] == ["PID", "PPID", "COMMAND"]
+    assert ["1", "0", "sh", "-c", "sleep", "1001", "&", "wait"] in rows
+    assert [row[1] for row in rows if row[2:] == ["sleep", "1001"]] == ["1"]
+    assert len(rows) == 4
 
 
 def test_inspect(podman: Podman) -> None:
@@ -150,17 +155,54 @@ def test_inspect(podman: Podman) -> None:
 
 def test_copy_while_it_runs(podman: Podman) -> None:
     """podman finds the path in the mount namespace of the container's pid."""
-    if podman.name == "pysentry":
-        pytest.xfail("the sentry's mount namespace is an empty directory")
     name = podman.background()
     place = podman.host.directory / "copied"
     place.mkdir()
     (place / "in").write_text("given\n")
+    podman("exec", name, "ls", "/tmp/in", status=1)  # not there: what the runtime remembers of it must not last
     podman("cp", place / "in", f"{name}:/tmp/in")
     assert podman("exec", name, "cat", "/tmp/in").stdout == "given\n"
-    podman("exec", name, "sh", "-c", "cat /tmp/in /tmp/in > /tmp/out")
+    podman("exec", name, "sh", "-c", "cat /tmp/in /tmp/in > /tmp/out; chown 5:6 /tmp/out")
     podman("cp", f"{name}:/tmp/out", place / "out")
     assert (place / "out").read_text() == "given\ngiven\n"
+    podman("cp", place, f"{name}:/tmp/all")
+    assert podman("exec", name, "cat", "/tmp/all/in", "/tmp/all/out").stdout == "given\n" * 3
+
+
+def test_copy_is_seen_by_what_runs(podman: Podman) -> None:
+    script = "until [ -s /tmp/in ]; do sleep 0.05; done; cat /tmp/in; exec sleep 1000"
+    name = podman.background("sh", "-c", script)
+    place = podman.host.directory / "copied-late"
+    place.write_text("late\n")
+    podman("cp", place, f"{name}:/tmp/in")
+    wait_until(lambda: podman("logs", name).stdout == "late\n", "it sees the file")
+
+
+def test_copy_into_a_volume(podman: Podman) -> None:
+    volume = podman.host.directory / "copied-volume"
+    volume.mkdir()
+    place = podman.host.directory / "for-the-volume"
+    place.write_text("kept\n")
+    name = podman.background(options=[f"--volume={volume}:/data"])
+    podman("cp", place, f"{name}:/data/file")
+    assert (volume / "file").read_text() == "kept\n"
+    assert podman("exec", name, "cat", "/data/file").stdout == "kept\n"
+
+
+def test_copy_into_what_is_read_only(podman: Podman) -> None:
+    """Also into a file system in memory: it is the sandbox's, and nothing must land where nobody finds it."""
+    place = podman.host.directory / "not-for-it"
+    place.write_text("lost\n")
+    volume = podman.host.directory / "closed-volume"
+    volume.mkdir()
+    name = podman.background(options=[f"--volume={volume}:/data:ro", "--tmpfs=/memory"])
+    podman("cp", place, f"{name}:/data/file", status=125)
+    assert not list(volume.iterdir())
+    if podman.name == "pysentry":
+        podman("cp", place, f"{name}:/memory/file", status=125)
+        assert podman("exec", name, "ls", "-A", "/memory").stdout == ""
+    sealed = podman.background(options=["--read-only"])
+    podman("cp", place, f"{sealed}:/etc/file", status=125)
 
 
 def test_copy_while_it_does_not_run(podman: Podman) -> None:

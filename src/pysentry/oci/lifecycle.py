@@ -114,8 +114,9 @@ def create(store: Store, request: Request, settings: Settings, log: Log) -> Reco
             directory.save(record)
             config, cgroup = _prepare(directory, record, request, bundle, settings, undo, log)
             boot = _boot(directory, record, config, cgroup, undo)
-            _converse(boot, record)
+            first_pid = _converse(boot, record)
             boot.close()
+            _show_files(config, record, first_pid, log)
             _announce(request, record, undo)
             record.stored = CREATED
             directory.save(record)
@@ -299,8 +300,8 @@ def _end_child(record: Record) -> None:
         pass
 
 
-def _converse(boot: _socket.socket, record: Record) -> None:
-    """Until the sentry is ready. Raises ContainerFailedError, HookError."""
+def _converse(boot: _socket.socket, record: Record) -> int:
+    """Until the sentry is ready. The pid of the first program, as we see it. Raises ContainerFailedError, HookError."""
     while True:
         try:
             message, descriptors = receive(boot)
@@ -312,7 +313,10 @@ def _converse(boot: _socket.socket, record: Record) -> None:
             raise ContainerFailedError(f"the sandbox ended before it was ready ({_how_it_ended(record)})")
         stage = message.get("stage")
         if stage == "ready":
-            return
+            pid = message.get("pid")
+            if not isinstance(pid, int):
+                raise ContainerFailedError("the sandbox does not say what its first program's pid is")
+            return pid
         if stage == "failed":
             raise ContainerFailedError(str(message.get("error")))
         if stage == "namespaces":
@@ -321,6 +325,18 @@ def _converse(boot: _socket.socket, record: Record) -> None:
                 send(boot, {"go": True})
             except OSError:
                 continue  # the next message says why
+
+
+def _show_files(config: RunConfig, record: Record, first_pid: int, log: Log) -> None:
+    """To privileged processes of the host that enter the container's mount namespace: `podman cp`, `podman top`."""
+    if os.geteuid() != 0:
+        return  # whoever started us cannot enter either
+    from pysentry.sandbox.host_view import show_container
+
+    try:
+        show_container(config, record.sentry.pid, first_pid)
+    except OSError as error:
+        log.warn(f"the container's mount namespace stays empty: {error.strerror}; podman cp and top need it")
 
 
 def _how_it_ended(record: Record) -> str:

@@ -153,7 +153,8 @@ def first_birth(
     first.descriptions |= stdio.describe(given)
 
     def held() -> None:
-        if not channel.tell({"stage": "ready"}):
+        assert first.task is not None
+        if not channel.tell({"stage": "ready", "pid": first.task.tid}):
             lib.engine_end_init(SIGKILL)
         channel.close()
 

@@ -19,7 +19,7 @@ from pysentry.sandbox.errors import EXIT_TIMEOUT, SandboxError, describe
 from pysentry.sandbox.gofer_link import greet
 from pysentry.sandbox.limits import OOM_SCORE, Limits, file_memory_bytes, offer_to_oom_killer
 from pysentry.sandbox.lockdown import lock_up
-from pysentry.sandbox.namespaces import empty_root, enter_namespaces
+from pysentry.sandbox.namespaces import empty_root, enter_namespaces, leave_view
 from pysentry.sandbox.outside import Outside
 from pysentry.sandbox.wiring import connect
 from pysentry.vfs.mounts import MountError, build_root, working_directory
@@ -116,6 +116,7 @@ def boot(config: RunConfig, gofer: Gofer, channel: BootChannel | None = None) ->
                 terminal.give_to(init)
         else:
             first_tid, engine = _spawn_seed(config, stub_fd)
+            leave_view()
             control = first_birth(config, root, given, limits.give_to, client.open_pty, channel)
         report.announce(config, engine, namespaces.uid)
         os.close(stub_fd)

@@ -171,6 +171,7 @@ class Connection:
         if control.has_started:
             return {"error": "cannot start an already running container"}
         control.has_started = True
+        lib.leases_end()
         control.first.on_started = lambda: self._send({"ok": True})
         control.first.on_failed = lambda number, exists: self._send(refusal(control.first.argv[0], number, exists))
         control.first.let_go()
@@ -233,6 +234,7 @@ class Connection:
         if not process.terminal and len(self._fds) < 3:
             raise ProtocolError("0, 1 and 2 are missing")
         process.seccomp = process.seccomp or control.first.seccomp
+        lib.leases_end()  # who asks may have put files there: `podman cp`, then `podman exec`
         birth = control.make_birth(process)
         master = -1
         if process.terminal:

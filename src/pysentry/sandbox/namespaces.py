@@ -110,6 +110,17 @@ def empty_root() -> None:
     )
 
 
+def leave_view() -> None:
+    """Of a container: makes room in our mount namespace for its files, which privileged processes of the host look for
+    there (gofer/view.py), and goes where we cannot see any of them. Call it when nothing more is cloned: who was
+    chrooted gets no user namespace.
+
+    Raises:
+        NamespaceError.
+    """
+    _check(lib.sandbox_leave_view(), "cannot move into an empty root directory")
+
+
 def _check(result: int, what: str, hint: str = "") -> int:
     if result < 0:
         raise NamespaceError(f"{what}: {describe(result)}" + (f"; {hint}" if hint else ""))

@@ -30,7 +30,7 @@ def launch_container(config: Any, before: Callable[[str], None] = lambda stage: 
     for stage in ("namespaces", "ready"):
         before(stage)
         try:
-            send(boot, {"stage": stage})
+            send(boot, {"stage": stage, "pid": os.getpid()})
             answer = receive(boot)[0] if stage == "namespaces" else {"go": True}
         except OSError:
             answer = None
