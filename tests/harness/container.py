@@ -66,7 +66,6 @@ class Container:
     root_writable: bool = True
     overlay: bool = False
     options: dict[str, Any] = field(default_factory=dict)
-    cgroup: dict[str, str] = field(default_factory=dict)
     unprivileged: bool = False
     report: Path | None = None
 
@@ -78,7 +77,6 @@ class Container:
             "root_writable": self.root_writable,
             "overlay": self.overlay,
             "options": self.options,
-            "cgroup": self.cgroup,
             "report": None if self.report is None else str(self.report),
         }
         return [sys.executable, "-m", "tests.harness.container", json.dumps(settings)]
@@ -106,7 +104,6 @@ class Container:
 
 def _main() -> None:
     from pysentry.sandbox.config import MountRow, RunConfig, User
-    from pysentry.sandbox.container import Container as Handles
     from pysentry.sandbox.errors import SandboxError
     from pysentry.sandbox.launcher import launch
 
@@ -119,9 +116,6 @@ def _main() -> None:
     config.mounts = [MountRow(**row) for row in given["mounts"]]
     config.root_writable, config.overlay = given["root_writable"], given["overlay"]
     config.report_path = given["report"]
-    if given["cgroup"]:
-        config.container = Handles("test", -1, -1)
-        config.container.cgroup = given["cgroup"]
     for name, value in given["options"].items():
         setattr(config, name, User(*value) if name == "user" else value)
     try:

@@ -278,6 +278,29 @@ def test_the_container_sees_its_own_cgroup(raw: RawRuntime, root: Path) -> None:
     assert shell(raw, script, change) == [str(64 << 20), "55", "/", "refused"]
 
 
+@pytest.mark.skipif(not Path("/sys/fs/cgroup/memory").exists(), reason="mounts hierarchies of cgroup v1")
+def test_a_hierarchy_has_the_name_of_its_mount(raw: RawRuntime, root: Path, tmp_path: Path) -> None:
+    """As where cpu and cpuacct are one: names of controllers lead to it. The runtime gets such a machine."""
+    if not raw.is_ours:
+        pytest.skip("others want more hierarchies")
+    machine = "umount -lR /sys/fs/cgroup; mount -t tmpfs none /sys/fs/cgroup; cd /sys/fs/cgroup"
+    machine += "; mkdir memory,more systemd; mount -t cgroup -o memory none memory,more; mount -t cgroup -o none,name=systemd none systemd; cd /"
+    there = tmp_path / "there"
+    there.write_text(f"#!/bin/sh\nexec unshare -m sh -c '{machine}; exec {raw.path} \"$@\"' sh \"$@\"\n")
+    there.chmod(0o755)
+    raw.path = there
+    script = "cd /sys/fs/cgroup; ls -d *; readlink memory; cat memory/memory.limit_in_bytes; cat /proc/self/cgroup"
+
+    def change(document: Config) -> None:
+        with_mounts(mount("/sys", "sysfs", "sysfs", "ro"), mount("/sys/fs/cgroup", "cgroup", "cgroup", "ro"))(document)
+        document["linux"]["resources"] = {"memory": {"limit": 64 << 20}}
+        document["linux"]["namespaces"].append({"type": "cgroup"})
+
+    lines = shell(raw, script, change)
+    assert lines[:5] == ["memory", "memory,more", "systemd", "memory,more", str(64 << 20)]
+    assert {line.partition(":")[2] for line in lines[5:]} == {"memory:/", "name=systemd:/"}
+
+
 def test_masked_and_read_only_paths(raw: RawRuntime, root: Path) -> None:
     (root / "secret").mkdir()
     (root / "secret/file").write_text("x")

@@ -230,7 +230,10 @@ def _prepare(
     if cgroup.paths:
         undo.push(cgroup.destroy)
         undo.push(cgroup.kill)
-        container.cgroup = cgroup.paths
+        if any(row.kind == "cgroup" for row in config.mounts):
+            from pysentry.oci.cgroups.view import view
+
+            container.cgroup = view(cgroup)
         directory.save(record)
     return config, cgroup
 

@@ -6,6 +6,26 @@ Owns the description only: oci/lifecycle.py makes it, boot.py and control.py use
 from __future__ import annotations
 
 
+class CgroupDirectory:
+    """One hierarchy as a container sees it.
+
+    name: of the directory below its `cgroup` mount; "" is the mount point itself: cgroup v2.
+    controllers: as /proc/PID/cgroup names them. host: the host's directory.
+    """
+
+    __slots__ = ("controllers", "host", "name")
+
+    def __init__(self, name: str, controllers: tuple[str, ...], host: str) -> None:
+        self.name = name
+        self.controllers = controllers
+        self.host = host
+
+    @property
+    def links(self) -> list[str]:
+        """Names of controllers that lead to it, where it has several ("cpu" to "cpu,cpuacct")."""
+        return [one for one in self.controllers if self.name not in (one, one.removeprefix("name="))]
+
+
 class Container:
     """A container's handles. All descriptors are close-on-exec and survive launch_container()'s clean-up.
 
@@ -14,7 +34,7 @@ class Container:
     log_fd: where the sentry's own messages go (its stderr), or -1: nowhere;
     preserve_fds: descriptors 3 .. 3+N-1 of the caller go to the first program;
     keeps_init: pid 1 is spared from signals it has no handler for, as in a pid namespace of its own;
-    cgroup: the container's cgroup directories on the host by controller ("" for v2), for the view inside.
+    cgroup: what it sees of its own cgroup.
     """
 
     __slots__ = ("boot_fd", "cgroup", "console_fd", "control_fd", "identity", "keeps_init", "log_fd", "preserve_fds")
@@ -27,4 +47,4 @@ class Container:
         self.log_fd = -1
         self.preserve_fds = 0
         self.keeps_init = True
-        self.cgroup: dict[str, str] = {}
+        self.cgroup: list[CgroupDirectory] = []

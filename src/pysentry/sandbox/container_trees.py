@@ -53,6 +53,6 @@ def container_trees(config: RunConfig) -> list[Tree]:
                 )
             )
         elif row.kind == "cgroup" and config.container is not None:
-            for _, directory in sorted(config.container.cgroup.items()):
-                trees.append(Tree(directory, with_kernel_filesystems=True))
+            for directory in config.container.cgroup:
+                trees.append(Tree(directory.host, with_kernel_filesystems=True))
     return trees

@@ -208,23 +208,24 @@ class ContainerBuilder(RootBuilder):
         tree.sb.flags |= flags & lib.SB_RDONLY
 
     def _cgroup(self, row: MountRow, flags: int) -> None:
-        """A view of the container's own cgroup: a directory for each controller (v1), or the one of v2. Read-only."""
+        """A view of the container's own cgroup: a directory for each hierarchy (v1), or the one of v2. Read-only."""
         flags |= _ALWAYS | lib.SB_RDONLY
-        directories = sorted(self.config.container.cgroup) if self.config.container is not None else []
-        show_hierarchies(directories)
+        directories = self.config.container.cgroup if self.config.container is not None else []
+        show_hierarchies([",".join(one.controllers) for one in directories])
         binds = []
-        for name in directories:
-            bind = self.bind(flags, self.next_tree, "cgroup" if name else "cgroup2")
+        for one in directories:
+            binds.append(self.bind(flags, self.next_tree, "cgroup" if one.name else "cgroup2"))
             self.next_tree += 1
-            binds.append((name, bind))
-        if directories == [""]:
-            self._mount(binds[0][1], row, "cgroup2")
+        if [one.name for one in directories] == [""]:
+            self._mount(binds[0], row, "cgroup2")
             return
         tree = make_tree(flags & ~lib.SB_RDONLY, new_device(), mode=0o755)
         self._mount(tree, row, "cgroup")
-        for name, bind in binds:
-            place = tree.mkdir(tree.sb.root, os.fsencode(name.removeprefix("name=")), S_IFDIR | 0o555, 0, 0)
-            attach_mount(bind, place, "cgroup")
+        for one, bind in zip(directories, binds, strict=True):
+            name = os.fsencode(one.name)
+            attach_mount(bind, tree.mkdir(tree.sb.root, name, S_IFDIR | 0o555, 0, 0), "cgroup")
+            for link in one.links:
+                tree.symlink(tree.sb.root, os.fsencode(link), name, 0, 0)
         tree.sb.flags |= lib.SB_RDONLY
 
     def make_directory(self, path: str) -> None:

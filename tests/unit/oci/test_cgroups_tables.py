@@ -455,14 +455,18 @@ def test_stats_of_v1_sum_nothing_up_and_miss_nothing(v1: FakeFilesystem) -> None
 
 def test_the_view_of_v1_has_links_for_controllers_that_share(v1: FakeFilesystem) -> None:
     cgroup, _ = cgroups.make("/box", None, "box")
-    directories, links = view.view(cgroup)
-    assert directories == [(name, f"/sys/fs/cgroup/{name}/box") for name in ("cpu,cpuacct", "memory", "systemd")]
-    assert links == [("cpu", "cpu,cpuacct"), ("cpuacct", "cpu,cpuacct")]
+    shared, *others = view.view(cgroup)
+    assert (shared.name, shared.host) == ("cpu,cpuacct", "/sys/fs/cgroup/cpu,cpuacct/box")
+    assert shared.links == ["cpu", "cpuacct"]
+    assert [(one.name, one.host) for one in others] == [
+        (name, f"/sys/fs/cgroup/{name}/box") for name in ("memory", "systemd")
+    ]
+    assert [one.links for one in others] == [[], []]
 
 
 def test_the_view_of_v2_is_the_mount_point(v2: FakeFilesystem) -> None:
     cgroup, _ = cgroups.make("/box", None, "box")
-    assert view.view(cgroup) == ([("", BOX)], [])
+    assert [(one.name, one.host, one.links) for one in view.view(cgroup)] == [("", BOX, [])]
 
 
 def test_a_cgroup_in_use_is_refused(v2: FakeFilesystem) -> None:

@@ -6,7 +6,7 @@ _lines = b"0::/\n"
 
 
 def show_hierarchies(controllers: list[str]) -> None:
-    """Boot: the controllers of cgroup v1 that the container sees, [""] for v2."""
+    """Boot: the controllers of each hierarchy that the container sees, [""] for v2."""
     global _lines
     count = len(controllers)
     _lines = b"".join(b"%d:%s:/\n" % (count - at if name else 0, name.encode()) for at, name in enumerate(controllers))
