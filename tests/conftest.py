@@ -27,6 +27,7 @@ from tests.harness.runner import BASE, SESSION_VARIABLE, Runner, place_for, sess
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--configs", default="", help="only these configurations, by comma: " + ", ".join(ALL))
     parser.addoption("--oci-runtimes", default="pysentry", help="runtimes of tests/oci, by comma: pysentry, runc, crun")
+    parser.addoption("--oci-platform", default="", help="of raw containers in tests/oci: seccomp, ptrace")
     parser.addoption("--all-configs", action="store_true", help="every configuration, also where a test names fewer")
 
 
@@ -37,6 +38,7 @@ HOST_BEFORE = pytest.StashKey[frozenset[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "both_platforms: the test's raw containers run on seccomp and on ptrace")
     config.addinivalue_line("markers", "configs(*names): the configurations that the `runner` of a test goes through")
     # xdist's workers inherit it, and so does the pytest that a test of ours starts (test_sanitizers.py).
     config.stash[OWNS_SESSION] = SESSION_VARIABLE not in os.environ

@@ -84,13 +84,13 @@ static int attach(int root, const struct gofer_view_mount *mount, int proc)
     if (at < 0)
         return at == -ENOENT || at == -ENOTDIR || at == -ELOOP ? 0 : at; /* not on disk: nothing to cover */
     int fd = mount->fd, result = 0;
-    if (mount->kind != GOFER_VIEW_TREE) {
+    if (mount->kind != VIEW_TREE) {
         if (!is_directory(at))
             goto out;
-        fd = mount->kind == GOFER_VIEW_PROC ? proc : clone_of(mount->kind == GOFER_VIEW_DEVICES ? DEVICES : EMPTY);
+        fd = mount->kind == VIEW_PROC ? proc : clone_of(mount->kind == VIEW_DEVICES ? DEVICES : EMPTY);
     }
     result = fd < 0 ? fd : gofer_move_mount(fd, at);
-    if (mount->kind != GOFER_VIEW_TREE && fd >= 0)
+    if (mount->kind != VIEW_TREE && fd >= 0)
         close(fd);
 out:
     close(at);
@@ -101,7 +101,7 @@ static int show(struct work *work)
 {
     int result = 0;
     for (unsigned i = 0; i < work->count && work->proc < 0; i++)
-        if (work->mounts[i].kind == GOFER_VIEW_PROC) {
+        if (work->mounts[i].kind == VIEW_PROC) {
             if (setns(work->pid_namespace, CLONE_NEWPID) < 0)
                 return -errno;
             if ((result = in_child(make_proc, work, grandchild_stack, CLONE_FILES)) < 0 || (result = work->proc) < 0)

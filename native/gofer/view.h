@@ -3,10 +3,10 @@
 #define GOFER_VIEW_H
 
 enum gofer_view_kind {
-    GOFER_VIEW_TREE = 0,    /* `fd`: a detached mount */
-    GOFER_VIEW_PROC = 1,    /* the processes of the container */
-    GOFER_VIEW_EMPTY = 2,   /* what is no file of the host: an empty read-only directory stands for it */
-    GOFER_VIEW_DEVICES = 3, /* /dev: the same, with an empty pts in it */
+    VIEW_TREE = 0,    /* `fd`: a detached mount */
+    VIEW_PROC = 1,    /* the processes of the container */
+    VIEW_EMPTY = 2,   /* what is no file of the host: an empty read-only directory stands for it */
+    VIEW_DEVICES = 3, /* /dev: the same, with an empty pts in it */
 };
 
 struct gofer_view_mount {

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gofer.tree import Tree
 
 Mounts = list[tuple[int, int, bytes]]
-"""(GOFER_VIEW_*, descriptor or -1, path in the container)."""
+"""(VIEW_*, descriptor or -1, path in the container)."""
 
 
 class View:
@@ -41,20 +41,20 @@ class View:
     def add_tree(self, tree: Tree, target: str) -> None:
         """A host directory or file, with what the gofer would cover in it covered. OSError."""
         tree.is_noexec = True
-        self._mounts.append((lib.GOFER_VIEW_TREE, clone_tree(tree), os.fsencode(target)))
+        self._mounts.append((lib.VIEW_TREE, clone_tree(tree), os.fsencode(target)))
         if tree.is_recursive and not tree.with_kernel_filesystems:
             if not self._mountinfo:
                 with open("/proc/self/mountinfo", "rb") as lines:
                     self._mountinfo = lines.read()
             for path in kernel_mounts(tree, self._mountinfo):
-                self._mounts.append((lib.GOFER_VIEW_EMPTY, -1, os.fsencode(target).rstrip(b"/") + b"/" + path))
+                self._mounts.append((lib.VIEW_EMPTY, -1, os.fsencode(target).rstrip(b"/") + b"/" + path))
 
     def add_processes(self, target: str) -> None:
-        self._mounts.append((lib.GOFER_VIEW_PROC, -1, os.fsencode(target)))
+        self._mounts.append((lib.VIEW_PROC, -1, os.fsencode(target)))
 
     def add_hidden(self, target: str) -> None:
         """What is no file of the host: it is seen as empty, and nothing can be put there."""
-        kind = lib.GOFER_VIEW_DEVICES if target.rstrip("/") == "/dev" else lib.GOFER_VIEW_EMPTY
+        kind = lib.VIEW_DEVICES if target.rstrip("/") == "/dev" else lib.VIEW_EMPTY
         self._mounts.append((kind, -1, os.fsencode(target)))
 
     def show(self, sentry_pid: int, init_pid: int) -> None:

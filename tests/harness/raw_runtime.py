@@ -39,6 +39,8 @@ class RawRuntime:
         self.root = directory / "root"
         self.log = directory / "log"
         self.identities: set[str] = set()
+        self.options: list[str] = []
+        """Global ones, of every call."""
 
     @property
     def is_ours(self) -> bool:
@@ -47,7 +49,7 @@ class RawRuntime:
     # ---- calls
 
     def words(self, *words: str) -> list[str]:
-        return [str(self.path), "--root", str(self.root), *words]
+        return [str(self.path), "--root", str(self.root), *self.options, *words]
 
     def start_call(self, *words: str, **arguments: Any) -> subprocess.Popen[str]:
         arguments.setdefault("stdin", subprocess.DEVNULL)

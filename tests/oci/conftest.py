@@ -1,6 +1,7 @@
 """Fixtures of the engine tests: each on a machine of its own (tests/harness/engine_host.py), with one OCI runtime.
 
 pytest --oci-runtimes=runc tests/oci      the proof that the tests hold with runc; pysentry is the default
+pytest --oci-platform=ptrace tests/oci    raw containers on the other engine; a marker takes some tests through both
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "oci_runtime" in metafunc.fixturenames:
         names = str(metafunc.config.getoption("--oci-runtimes")).split(",")
         metafunc.parametrize("oci_runtime", names, indirect=True, scope="session")
+    if "oci_platform" in metafunc.fixturenames:
+        wanted = str(metafunc.config.getoption("--oci-platform"))
+        if wanted or metafunc.definition.get_closest_marker("both_platforms"):
+            metafunc.parametrize("oci_platform", [wanted] if wanted else ["seccomp", "ptrace"])
 
 
 @pytest.fixture(scope="session")
@@ -142,9 +147,17 @@ def small_rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def raw(oci_runtime: Runtime, small_rootfs: Path, tmp_path: Path) -> Iterator[RawRuntime]:
+def oci_platform() -> str:
+    """What `--platform` says; "": nothing."""
+    return ""
+
+
+@pytest.fixture
+def raw(oci_runtime: Runtime, oci_platform: str, small_rootfs: Path, tmp_path: Path) -> Iterator[RawRuntime]:
     """The runtime by its command line, without an engine."""
     runtime = RawRuntime(oci_runtime.name, oci_runtime.path, tmp_path, small_rootfs)
+    if oci_platform and runtime.is_ours:
+        runtime.options.append(f"--platform={oci_platform}")
     try:
         yield runtime
     finally:

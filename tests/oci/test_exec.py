@@ -14,6 +14,7 @@ from tests.harness.patience import PATIENCE_S, wait_until
 from tests.harness.raw_runtime import ENDS_ON_TERM, WAITS, Container, RawRuntime, wait_for
 
 
+@pytest.mark.both_platforms
 def test_exec_attached(raw: RawRuntime) -> None:
     container = raw.start(*WAITS)
     done = raw.call("exec", container.identity, "sh", "-c", "cat; exit 4", status=4, input="in")
@@ -60,6 +61,7 @@ def test_exec_detached_is_a_process_of_its_own(raw: RawRuntime) -> None:
     assert container.status == "running"
 
 
+@pytest.mark.both_platforms
 def test_exec_detached_gets_signals(raw: RawRuntime) -> None:
     container = raw.start(*WAITS)
     output = raw.directory / "exec-output"
@@ -103,6 +105,7 @@ def test_exec_detached_leaves_its_output_alone(raw: RawRuntime) -> None:
         assert pipe.read() == "text\n"
 
 
+@pytest.mark.both_platforms
 def test_exec_terminal(raw: RawRuntime) -> None:
     container = raw.start(*WAITS)
     with console_listener(raw.directory) as (path, listener):
@@ -114,6 +117,7 @@ def test_exec_terminal(raw: RawRuntime) -> None:
     os.close(master)
 
 
+@pytest.mark.both_platforms
 def test_many_execs_at_once(raw: RawRuntime) -> None:
     container = raw.start(*WAITS)
     calls = [

@@ -53,6 +53,7 @@ def test_exec(raw: RawRuntime) -> None:
     drive(raw, "exec", "--tty", container.identity, *SHELL)
 
 
+@pytest.mark.both_platforms
 def test_interrupt_key(raw: RawRuntime) -> None:
     container = raw.start(*WAITS)
     program = "trap 'echo interrupted; exit 9' INT; echo up; while :; do sleep 0.01; done"

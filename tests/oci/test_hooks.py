@@ -43,6 +43,7 @@ def gone(raw: RawRuntime, identity: str) -> bool:
     return raw.call("state", identity, status=None).returncode != 0
 
 
+@pytest.mark.both_platforms
 def test_order_and_state(raw: RawRuntime) -> None:
     if raw.name == "runc":
         pytest.skip("runc 1.1 runs poststart hooks in create")

@@ -17,6 +17,7 @@ from tests.harness.patience import PATIENCE_S, wait_until
 from tests.harness.raw_runtime import ENDS_ON_TERM, WAITS, RawRuntime, wait_for
 
 
+@pytest.mark.both_platforms
 def test_from_create_to_delete(raw: RawRuntime) -> None:
     container = raw.create("sh", "-c", "echo out; echo err >&2; exit 3")
     state = raw.state(container.identity)
@@ -85,6 +86,7 @@ def test_kill_by_pid(raw: RawRuntime) -> None:
     assert container.wait() == ("exited", 7)
 
 
+@pytest.mark.both_platforms
 def test_every_catchable_signal_arrives(raw: RawRuntime) -> None:
     numbers = [n for n in range(1, 32) if n not in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD)]
     traps = "; ".join(f"trap 'echo got-{n}-' {n}" for n in numbers)
@@ -95,6 +97,7 @@ def test_every_catchable_signal_arrives(raw: RawRuntime) -> None:
         container.wait_output(f"got-{number}-")
 
 
+@pytest.mark.both_platforms
 def test_sigkill_of_the_pid_ends_everything(raw: RawRuntime) -> None:
     container = raw.start("sh", "-c", "sleep 1001 & sleep 1002 & wait")
     os.kill(container.pid, signal.SIGKILL)
@@ -156,6 +159,7 @@ def test_ps(raw: RawRuntime) -> None:
     assert len(table) == 4 or not raw.is_ours
 
 
+@pytest.mark.both_platforms
 def test_pause_and_resume(raw: RawRuntime) -> None:
     container = raw.start("sh", "-c", "while :; do echo tick; sleep 0.01; done")
     container.wait_output("tick")

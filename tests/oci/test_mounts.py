@@ -284,7 +284,8 @@ def test_a_hierarchy_has_the_name_of_its_mount(raw: RawRuntime, root: Path, tmp_
     if not raw.is_ours:
         pytest.skip("others want more hierarchies")
     machine = "umount -lR /sys/fs/cgroup; mount -t tmpfs none /sys/fs/cgroup; cd /sys/fs/cgroup"
-    machine += "; mkdir memory,more systemd; mount -t cgroup -o memory none memory,more; mount -t cgroup -o none,name=systemd none systemd; cd /"
+    machine += "; mkdir memory,more systemd"
+    machine += "; mount -t cgroup -o memory none memory,more; mount -t cgroup -o none,name=systemd none systemd; cd /"
     there = tmp_path / "there"
     there.write_text(f"#!/bin/sh\nexec unshare -m sh -c '{machine}; exec {raw.path} \"$@\"' sh \"$@\"\n")
     there.chmod(0o755)

@@ -40,6 +40,7 @@ def test_closing_stdout_is_seen(raw: RawRuntime) -> None:
     assert raw.state(identity)["status"] == "running"
 
 
+@pytest.mark.both_platforms
 def test_stdin(raw: RawRuntime) -> None:
     reading, writing = os.pipe()
     container = raw.create("cat", stdin=reading)
@@ -51,6 +52,7 @@ def test_stdin(raw: RawRuntime) -> None:
     assert container.output.read_text() == "typed"
 
 
+@pytest.mark.both_platforms
 def test_preserved_descriptors(raw: RawRuntime) -> None:
     reading, writing = os.pipe()
 
@@ -75,6 +77,7 @@ def test_preserved_descriptors_that_are_not_there(raw: RawRuntime) -> None:
     assert raw.call("state", identity, status=None).returncode != 0
 
 
+@pytest.mark.both_platforms
 def test_terminal(raw: RawRuntime) -> None:
     def change(document: Config) -> None:
         document["process"]["terminal"] = True

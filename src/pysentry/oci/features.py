@@ -16,7 +16,7 @@ from pysentry.oci.spec_names import CAPABILITIES, HOOKS, SECCOMP_ARCHITECTURES, 
 
 Document = dict[str, object]
 
-# What another container's namespace path makes us share. The others are accepted and not shared.
+# What another container's namespace path makes us share. "mount" is refused, of the others the container has its own.
 SHARED_NAMESPACES = ("network", "user")
 NEW_NAMESPACES = ("cgroup", "ipc", "mount", "network", "pid", "user", "uts")
 
@@ -53,6 +53,9 @@ def features_document(version: str) -> Document:
         "annotations": {
             "dev.pysentry.version": version,
             "dev.pysentry.shared-namespaces": ",".join(SHARED_NAMESPACES),
+            "dev.pysentry.not-shared-namespaces": ",".join(
+                name for name in NEW_NAMESPACES if name not in SHARED_NAMESPACES
+            ),
             "org.opencontainers.runc.checkpoint.enabled": "false",
         },
         "potentiallyUnsafeConfigAnnotations": list(ANNOTATIONS),

@@ -26,7 +26,10 @@ _NOT_SHARED = {
     "cgroup": "the container sees its own cgroup as the root",
     "ipc": "the container has System V IPC and message queues of its own",
     "pid": "the container has process ids of its own",
+    "uts": "the container has a host name of its own, what HOSTNAME says",
 }
+_COPIED = ("cgroup", "uts")
+"""Where the host's own is meant, the container starts with what that says, which is no surprise."""
 _NS_GET_NSTYPE = 0xB703
 _CLONE_FLAGS = {"cgroup": 1 << 25, "uts": 1 << 26, "ipc": 1 << 27, "pid": 1 << 29, "network": 1 << 30}
 _SYSCTL_OF_IPC = ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
@@ -124,7 +127,7 @@ def _namespaces(linux: Linux, warnings: list[str]) -> None:
             instead = _NOT_SHARED[namespace.name]
             warnings.append(f"{namespace.where}: the {namespace.name} namespace cannot be shared: {instead}")
     if linux.namespaces:
-        for name in sorted(_NOT_SHARED.keys() - seen - {"cgroup"}):
+        for name in sorted(_NOT_SHARED.keys() - seen - set(_COPIED)):
             warnings.append(f"linux.namespaces: the host's {name} namespace cannot be shared: {_NOT_SHARED[name]}")
 
 

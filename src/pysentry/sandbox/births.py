@@ -37,7 +37,9 @@ GROUPS_MAX = 64
 PASSWD_MAX = 1 << 20
 KEYS_LOOK_NS = 60_000_000
 """How often waits are looked at while somebody else has a terminal's master. The host signals what waits in a trap,
-which does not end the wait, and nothing tells us of the key: without ECHO nothing at all comes back to a master."""
+which does not end the wait, and nothing tells us of the key: without ECHO nothing at all comes back to a master. Packet
+mode is the master's holder's, inotify is silent on terminals (Linux 6.14), a process of ours in the foreground group
+would be one that programs signal and count, and with a pty of our own in between nothing would tell of a new size."""
 
 
 class Maker:

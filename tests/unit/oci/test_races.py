@@ -60,11 +60,15 @@ class Verbs(RuleBasedStateMachine):
         status, text = run_verb(*self.words("state"))
         return str(json.loads(text)["status"]) if status == 0 else NONE
 
+    def has_answered(self) -> bool:
+        return run_verb("--root", str(self.root), "ps", "--format=json", IDENTITY)[0] == 0
+
     def settle(self) -> str:
         """The state, when sentries that were killed are dead."""
         while any(letter not in "Z" for letter in leftovers.children().values()):
             state = self.observed()
-            if state in (CREATED, RUNNING) and not self.is_dying:
+            # One that was killed answers nothing any more. What answers is a new one: `kill`, `delete`, `create`.
+            if state in (CREATED, RUNNING) and (not self.is_dying or self.has_answered()):
                 return state
             select.select([], [], [], 0.002)
             if state == "paused":
