@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pysentry.oci.state import Directory, Store
     from pysentry.sandbox.config import RunConfig
 
+    Show = Callable[[RunConfig, int, int], None]
+
 ENDING_SIGNALS = (1, 2, 15)
 """HUP, INT, TERM: `create` undoes what it did."""
 
@@ -114,9 +116,11 @@ def create(store: Store, request: Request, settings: Settings, log: Log) -> Reco
             directory.save(record)
             config, cgroup = _prepare(directory, record, request, bundle, settings, undo, log)
             boot = _boot(directory, record, config, cgroup, undo)
+            show = _view()
             first_pid = _converse(boot, record)
             boot.close()
-            _show_files(config, record, first_pid, log)
+            if show is not None:
+                _show_files(show, config, record, first_pid, log)
             _announce(request, record, undo)
             record.stored = CREATED
             directory.save(record)
@@ -330,14 +334,19 @@ def _converse(boot: _socket.socket, record: Record) -> int:
                 continue  # the next message says why
 
 
-def _show_files(config: RunConfig, record: Record, first_pid: int, log: Log) -> None:
-    """To privileged processes of the host that enter the container's mount namespace: `podman cp`, `podman top`."""
+def _view() -> Show | None:
+    """What shows the container's files to privileged processes of the host that enter its mount namespace, `podman cp`
+    and `podman top`. Imported while the sentry boots. None: whoever started us cannot enter either."""
     if os.geteuid() != 0:
-        return  # whoever started us cannot enter either
+        return None
     from pysentry.sandbox.host_view import show_container
 
+    return show_container
+
+
+def _show_files(show: Show, config: RunConfig, record: Record, first_pid: int, log: Log) -> None:
     try:
-        show_container(config, record.sentry.pid, first_pid)
+        show(config, record.sentry.pid, first_pid)
     except OSError as error:
         log.warn(f"the container's mount namespace stays empty: {error.strerror}; podman cp and top need it")
 
