@@ -22,6 +22,7 @@ RLIM_NLIMITS = 16
 RLIMIT_CORE, RLIMIT_NOFILE = 4, 7
 DESCRIPTORS_MIN = 1024  # processes of the sandbox keep some just below this number (native/stub/stub.h)
 DESCRIPTORS_OWN = 256  # of the sentry, beside those of the programs
+HELD_MAX = 1024  # and contents of files in memory that it keeps open (native/vfs/content.c)
 
 
 class Limits:
@@ -43,7 +44,7 @@ class Limits:
                 f"the hard limit of open files is {most}, at least {DESCRIPTORS_MIN} are needed: 'ulimit -Hn', or "
                 "LimitNOFILE= of a systemd unit"
             )
-        hard = most - DESCRIPTORS_OWN
+        hard = most - DESCRIPTORS_OWN - min(HELD_MAX, most // 8)
         self._rows[RLIMIT_NOFILE] = (min(self._rows[RLIMIT_NOFILE][0], hard), hard)
         self._rows[RLIMIT_CORE] = (0, self._rows[RLIMIT_CORE][1])
 
