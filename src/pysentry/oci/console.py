@@ -95,22 +95,11 @@ class Relay:
 
             self._saved = termios.tcgetattr(0)
             tty.setraw(0)
-            self.resize()
-        self._leave_lines_to_ours()
-        return self
-
-    def _leave_lines_to_ours(self) -> None:
-        """The program's terminal passes a line's end on as it is, as runc has it: the CR that a terminal wants is added
-        by ours, and none comes where the output is a file."""
-        import termios
-
-        modes = termios.tcgetattr(self.master)
-        modes[1] &= ~termios.ONLCR
-        termios.tcsetattr(self.master, termios.TCSANOW, modes)
-        if self._saved is not None:
             modes = termios.tcgetattr(0)
-            modes[1] |= termios.OPOST
+            modes[1] |= termios.OPOST  # the program's terminal leaves the ends of lines to ours (pass_lines_on())
             termios.tcsetattr(0, termios.TCSADRAIN, modes)
+            self.resize()
+        return self
 
     def __exit__(self, *_: object) -> None:
         self.drain()

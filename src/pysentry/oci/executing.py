@@ -76,8 +76,9 @@ def execute(store: Store, identity: str, asked: Execution, log: Log) -> int:
         _check_status(ending.status_of(directory, record), asked)
         process = _describe(directory, asked, log)
         console.check(process.terminal, asked.console_socket, asked.is_detached)
-        if process.terminal and process.console_size is None and not asked.is_detached:
-            process.console_size = console.own_size()
+        if process.terminal and not asked.is_detached:
+            process.is_relayed = True
+            process.console_size = process.console_size or console.own_size()
         descriptors = [] if process.terminal else [0, 1, 2]
         descriptors += range(3, 3 + asked.preserve_fds)
         connection, master = _request(directory, process, descriptors)

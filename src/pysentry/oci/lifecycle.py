@@ -218,8 +218,9 @@ def _prepare(
     elif bundle.process.terminal:
         request.console, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         container.console_fd = theirs.detach()
-        if config.process is not None and config.process.console_size is None:
-            config.process.console_size = console.own_size()
+        if config.process is not None:
+            config.process.is_relayed = True
+            config.process.console_size = config.process.console_size or console.own_size()
     linux = bundle.spec.linux
     if settings.cgroup_manager == "disabled":
         if linux.resources is not None:

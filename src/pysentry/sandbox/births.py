@@ -15,7 +15,7 @@ from pysentry.kernel.tty import Pty, ptys
 from pysentry.platform import hooks
 from pysentry.platform.native import ffi, lib
 from pysentry.sandbox import command, stdio
-from pysentry.sandbox.control import Control, send_master, set_size
+from pysentry.sandbox.control import Control, pass_lines_on, send_master, set_size
 from pysentry.sandbox.errors import EXIT_NOT_EXECUTABLE, CommandError, SandboxError, describe
 from pysentry.sandbox.process import ALL_CAPABILITIES, Capabilities
 from pysentry.vfs.mounts import working_directory
@@ -94,6 +94,8 @@ class Maker:
         closed."""
         master, slave, index = self._open_pty()
         set_size(master, process.console_size)
+        if process.is_relayed:
+            pass_lines_on(master)
         os.set_blocking(master, True)  # whoever gets it expects what openpty(3) gives
         os.set_blocking(slave, False)
         pty = Pty(index, os.dup(master), slave, (process.uid, process.gid))

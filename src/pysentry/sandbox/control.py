@@ -40,6 +40,8 @@ SIGSTOP, SIGCONT = 19, 18
 SIGCHLD, SIGURG, SIGWINCH = 17, 23, 28
 _SPARED = frozenset((SIGCHLD, SIGURG, SIGWINCH, SIGCONT, SIGSTOP, 20, 21, 22))
 _WINSIZE = Struct("4H")
+_TERMIOS = Struct("=II28s")
+TCGETS, TCSETS, ONLCR = 0x5401, 0x5402, 0o4
 
 
 class ProtocolError(Exception):
@@ -328,3 +330,10 @@ def set_size(master: int, size: tuple[int, int] | None) -> None:
     """The window size of a new terminal, in rows and columns."""
     if size is not None:
         fcntl.ioctl(master, TIOCSWINSZ, _WINSIZE.pack(*size, 0, 0))
+
+
+def pass_lines_on(master: int) -> None:
+    """No CR before a line's end: who relays the terminal has one of their own that adds it, or a file. Before the
+    program starts, or its first lines would have it."""
+    iflag, oflag, rest = _TERMIOS.unpack(fcntl.ioctl(master, TCGETS, bytes(_TERMIOS.size)))
+    fcntl.ioctl(master, TCSETS, _TERMIOS.pack(iflag, oflag & ~ONLCR, rest))

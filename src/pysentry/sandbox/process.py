@@ -35,7 +35,7 @@ class ProcessSpec:
     rlimits: {RLIMIT_*: (soft, hard)}. oom_score_adj: None: as it is. seccomp: a compiled BPF program that the host
     kernel applies to the new process from its exec on, on top of ours; None: that of the container's first program, if
     it has one. terminal: a pty of its own is its 0, 1, 2 and its controlling terminal. console_size: (rows, columns) or
-    None.
+    None. is_relayed: between that and a terminal or file of our caller.
     """
 
     __slots__ = (
@@ -46,6 +46,7 @@ class ProcessSpec:
         "env",
         "gid",
         "groups",
+        "is_relayed",
         "no_new_privs",
         "oom_score_adj",
         "program",
@@ -71,6 +72,7 @@ class ProcessSpec:
         self.oom_score_adj: int | None = None
         self.seccomp: bytes | None = None
         self.terminal = False
+        self.is_relayed = False
         self.console_size: tuple[int, int] | None = None
 
     def to_document(self) -> dict[str, object]:
