@@ -166,7 +166,7 @@ class EngineHost:
         for top in {str(hierarchy) + self.cgroup for hierarchy in _hierarchies()} | (
             _cgroups_by_engines() - self.before
         ):
-            _remove_cgroups(Path(top))
+            remove_cgroups(Path(top))
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
@@ -200,7 +200,7 @@ def _cgroups_by_engines() -> set[str]:
     return {str(path / name) for path in _hierarchies() for name in names if (path / name).is_dir()}
 
 
-def _remove_cgroups(top: Path) -> None:
+def remove_cgroups(top: Path) -> None:
     for directory, _, _ in os.walk(top, topdown=False):
         # A process that was killed a moment ago may still count.
         for _ in range(100):

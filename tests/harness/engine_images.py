@@ -72,13 +72,18 @@ def pause_root() -> Path:
 
 def archive() -> Path:
     """A docker archive (`podman load`, `ctr images import`) of all images."""
+    return archive_of(
+        "engine-images",
+        (BUSYBOX, root_filesystem(), {"Cmd": ["sh"], "Env": ["PATH=/bin", "FROM_IMAGE=yes"]}),
+        (PAUSE_IMAGE, pause_root(), {"Entrypoint": ["/pause"]}),
+        (NO_COMMAND, root_filesystem(), {}),
+    )
+
+
+def archive_of(name: str, *images: tuple[str, Path, dict[str, object]]) -> Path:
+    """Such an archive of (reference, root, config); made once in a session, by its name."""
 
     def make(directory: Path) -> None:
-        images = (
-            (BUSYBOX, root_filesystem(), {"Cmd": ["sh"], "Env": ["PATH=/bin", "FROM_IMAGE=yes"]}),
-            (PAUSE_IMAGE, pause_root(), {"Entrypoint": ["/pause"]}),
-            (NO_COMMAND, root_filesystem(), {}),
-        )
         manifest = []
         with tarfile.open(directory / "images.tar", "w") as tar:
             written = set()
@@ -106,7 +111,7 @@ def archive() -> Path:
             entry.size = len(data)
             tar.addfile(entry, io.BytesIO(data))
 
-    return made_once("engine-images", make) / "images.tar"
+    return made_once(name, make) / "images.tar"
 
 
 def _layer(root: Path) -> bytes:

@@ -1,10 +1,15 @@
-"""CRI-O, where its binary is: a pod of two containers under conmon. Debian 12 has no package of it."""
+"""CRI-O, where it is: pods under conmon, driven by its CRI. Debian 12 has no package of it.
+
+PYSENTRY_CRIO=DIR holds `crio` and `pinns`; without it they are looked for in PATH.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +18,7 @@ from tests.harness.engine_host import EngineHost, end
 from tests.harness.engine_images import BUSYBOX, PAUSE_IMAGE, archive
 from tests.harness.patience import wait_until
 from tests.harness.programs import install
+from tests.harness.suites import install_path
 from tests.oci.conftest import Runtime
 
 SOCKET = "/run/crio/crio.sock"
@@ -41,10 +47,12 @@ runtime_root = "/run/{name}"
 """
 
 
-@pytest.fixture
-def crio(machine: EngineHost, oci_runtime: Runtime) -> Iterator[Cri]:
-    if shutil.which("crio") is None:
-        pytest.skip("needs crio: there is no such program here, and Debian has no package of it")
+@pytest.fixture(scope="module")
+def crio_client(machine: EngineHost, oci_runtime: Runtime) -> Iterator[Cri]:
+    given = install_path("PYSENTRY_CRIO")
+    found = shutil.which("crio", path=given)
+    if found is None:
+        pytest.skip("PYSENTRY_CRIO=DIR (crio and pinns) is not set, there is no crio, and Debian has no package of it")
     reason = install("podman", "conmon", "containernetworking-plugins")
     if reason is not None:
         pytest.skip(f"needs podman, to load images: {reason}")
@@ -57,16 +65,27 @@ def crio(machine: EngineHost, oci_runtime: Runtime) -> Iterator[Cri]:
     machine.run(["podman", "load", "-q", "-i", archive()])
     with open(machine.directory / "crio.log", "ab") as log:
         daemon = machine.start(
-            ["crio", "--config", configuration, "--config-dir", ""], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            [found, "--config", configuration, "--config-dir", ""],
+            {"PATH": f"{Path(found).parent}:{os.environ['PATH']}"},
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
         )
     client = Cri(machine, SOCKET, oci_runtime.name)
     try:
-        wait_until(machine.root(SOCKET).exists, "crio listens")
+        wait_until(lambda: daemon.poll() is not None or machine.root(SOCKET).exists(), "crio listens")
+        assert daemon.poll() is None, (machine.directory / "crio.log").read_text()[-2000:]
         yield client
-        client.clean()
     finally:
         client.close()
         end(daemon)
+
+
+@pytest.fixture
+def crio(crio_client: Cri) -> Iterator[Cri]:
+    """CRI-O's CRI; every pod is removed after the test."""
+    yield crio_client
+    crio_client.clean()
 
 
 def test_a_pod_of_two(crio: Cri) -> None:
