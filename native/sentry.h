@@ -189,6 +189,7 @@ struct thread_group {
     uint32_t not_dumpable;  /* PR_SET_DUMPABLE 0; virtual */
     int32_t  oom_score_adj, oom_score_adj_min; /* the lowest that it may go to without CAP_SYS_RESOURCE */
     uint32_t python_id;     /* of its Python object; 0: none yet */
+    uint32_t signals_sent;  /* counts signals_changed() about it */
 };
 
 enum task_state { TASK_NEW, TASK_RUNNING, TASK_TRAPPED, TASK_PARKED, TASK_STOPPED, TASK_DEAD };
@@ -229,6 +230,7 @@ struct task {
     struct task *ready_next;
     uint32_t python_known;  /* Python may keep state about it */
     uint32_t python_id;     /* of its Python object; 0: none yet */
+    uint32_t signals_seen;  /* signals_sent, of its group and of all, when its pending ones were last looked at */
     uint32_t has_wait_mask; /* ppoll and its like: the wait has a signal mask of its own, wait_mask */
     uint64_t wait_mask;
     uint64_t wait_mask_addr; /* where the program keeps that mask; 0: nowhere */

@@ -52,6 +52,7 @@ extern struct engine {
     struct task *init;
     struct task *seed;     /* what new programs are forked from; NULL: this sandbox starts only one */
     uint32_t parked;       /* tasks in a wait */
+    uint32_t signals_sent; /* counts signals_changed() about everybody */
 } engine;
 
 /* ---- loop.c */
@@ -110,6 +111,7 @@ void files_bury(void);                      /* frees descriptions that died duri
 /* ---- signals.c */
 bool signal_ends_process(int sig);
 bool signal_must_interrupt(struct task *t); /* would Linux take this task out of an interruptible sleep? */
+bool signal_may_be_new(struct task *t);      /* since this was last asked: signals_changed() was called about it */
 
 void make_restart_sure(struct task *t);     /* before a trap is answered with a restart code */
 

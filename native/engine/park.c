@@ -141,9 +141,10 @@ static int park(struct task *t, struct description **descs, const uint32_t *even
         heap_add(t);
     if (is_ready)
         line_up(t);
-    /* A signal that was blocked before the call may be let through by the call's own mask. Without such a mask the
-     * host kernel has seen to what was pending before the trap. */
-    if (t->has_wait_mask && signal_must_interrupt(t)) {
+    /* A signal that was blocked before the call may be let through by the call's own mask. And one may have come between
+     * the trap and our taking it: a stop does not end for it, and a notification that is taken before its task
+     * could run is killable only. */
+    if ((t->has_wait_mask || signal_may_be_new(t)) && signal_must_interrupt(t)) {
         t->is_interrupted = 1;
         line_up(t);
     }

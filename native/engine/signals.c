@@ -72,6 +72,15 @@ bool signal_must_interrupt(struct task *t)
     return deliverable & (sets.caught | ~(sets.ignored | IGNORED_BY_DEFAULT));
 }
 
+bool signal_may_be_new(struct task *t)
+{
+    uint32_t sent = engine.signals_sent + t->group->signals_sent;
+    if (sent == t->signals_seen)
+        return false;
+    t->signals_seen = sent;
+    return true;
+}
+
 /* The host kernel looks at a restart code only on its way through its signal code. A signal of the process that another
  * thread takes first would leave the program with errno 512: a stop on the way out sends the task through there. */
 void make_restart_sure(struct task *t)
@@ -81,6 +90,10 @@ void make_restart_sure(struct task *t)
 
 void signals_changed(struct thread_group *g)
 {
+    if (g)
+        g->signals_sent++;
+    else
+        engine.signals_sent++;
     if (engine.watches_signals)
         hooks.signals_changed();
     if (!engine.parked)

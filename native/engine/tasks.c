@@ -76,6 +76,7 @@ uint32_t tasks_traced(void)
 void task_join(struct task *t, struct thread_group *g)
 {
     t->group = g;
+    t->signals_seen = engine.signals_sent + g->signals_sent;
     g->refs++;
     t->all_next = all_tasks;
     if (all_tasks)

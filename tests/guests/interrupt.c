@@ -408,6 +408,41 @@ TEST(many_signals_arrive_while_calls_run)
     CHECK_EQ(ticks, before + 1);
 }
 
+static int self_pipe[2];
+
+static void write_byte(int signal_number)
+{
+    (void)signal_number;
+    if (write(self_pipe[1], "s", 1) != 1)
+        _exit(98);
+}
+
+TEST(a_signal_between_call_and_wait_is_not_lost)
+{
+    /* Whether it comes before the read or during it: afterwards there is a byte. */
+    enum { ROUNDS = 400 };
+    int ready[2];
+    REQUIRE_OK(pipe(ready));
+    REQUIRE_OK(pipe(self_pipe));
+    handle_signal(SIGUSR1, write_byte, 0);
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        char byte;
+        for (int round = 0; round < ROUNDS; round++) {
+            REQUIRE(write(ready[1], "r", 1) == 1);
+            while (read(self_pipe[0], &byte, 1) < 0)
+                REQUIRE(errno == EINTR);
+        }
+        guest_finish();
+    }
+    char byte;
+    for (int round = 0; round < ROUNDS; round++) {
+        REQUIRE(read(ready[0], &byte, 1) == 1);
+        CHECK_OK(kill(pid, SIGUSR1));
+    }
+    CHECK_CHILD(pid);
+}
+
 TEST(blocking_locks_are_interrupted)
 {
     scratch();
