@@ -156,7 +156,7 @@ def test_inspect(podman: Podman) -> None:
 def test_copy_while_it_runs(podman: Podman) -> None:
     """podman finds the path in the mount namespace of the container's pid."""
     name = podman.background()
-    place = podman.host.directory / "copied"
+    place = podman.host.directory / f"copied-{name}"
     place.mkdir()
     (place / "in").write_text("given\n")
     podman("exec", name, "ls", "/tmp/in", status=1)  # not there: what the runtime remembers of it must not last
