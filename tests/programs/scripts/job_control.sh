@@ -1,7 +1,8 @@
 # Job control in a script: background groups, stop, continue, fg, bg, wait -n.
 set -m
 exec 2> /dev/null # when bash tells of a death there depends on when it looks
-sh -c 'while :; do sleep 0.01; done' &
+# One process: a shell that waits in vfork(2) for a child that was stopped, too, never stops itself.
+sleep 1000 &
 job=$!
 kill -STOP %1
 until [ "$(jobs -s | wc -l)" = 1 ]; do jobs > /dev/null; done
