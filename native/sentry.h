@@ -351,6 +351,7 @@ struct task *task_find(int32_t tid);
 struct task *task_first(void);          /* all tasks: follow all_next */
 struct zombie { int32_t tid, ns_tid; uint32_t uid, gid, real_uid; char comm[16]; }; /* a process that ended but was not waited for: host pid, effective ids */
 const struct zombie *zombie_find(int32_t ns_tid); /* NULL: none */
+void group_learn_children(const struct thread_group *g); /* makes sure of the numbers of its children, ended ones too: who was reaped cannot be asked */
 uint32_t zombie_list(int32_t *ns_tids, uint32_t cap); /* their pids as the sandbox sees them */
 int32_t task_ns_tid(struct task *t);    /* pid as the sandbox sees it */
 struct task *task_find_ns(int32_t ns_tid);

@@ -295,16 +295,6 @@ static void zombie_add(const struct task *t)
     memcpy(z->comm, t->comm, sizeof z->comm);
 }
 
-uint32_t ended_uid(int32_t ns_tid, uint32_t fallback)
-{
-    for (uint32_t i = 1; i <= ZOMBIES; i++) {
-        const struct zombie *z = &zombies[(zombie_next - i) % ZOMBIES];
-        if (ns_tid && z->ns_tid == ns_tid)
-            return z->real_uid;
-    }
-    return fallback;
-}
-
 /* Only if it is one still: the pid may be another's by now. */
 static int32_t zombie_ns_pid(uint32_t index)
 {
@@ -315,6 +305,33 @@ static int32_t zombie_ns_pid(uint32_t index)
         return ns_pid;
     zombies[index].tid = 0;
     return 0;
+}
+
+/* Their numbers, as long as they can be read: a process may have ended before anybody asked for its own. */
+static void learn_zombies(void)
+{
+    for (uint32_t i = 0; i < ZOMBIES; i++)
+        if (zombies[i].tid && !zombies[i].ns_tid)
+            zombies[i].ns_tid = zombie_ns_pid(i);
+}
+
+void group_learn_children(const struct thread_group *g)
+{
+    for (struct task *t = all_tasks; t; t = t->all_next)
+        if (t->group && t->group->parent == g)
+            task_ns_tid(t);
+    learn_zombies();
+}
+
+uint32_t ended_uid(int32_t ns_tid, uint32_t fallback)
+{
+    learn_zombies();
+    for (uint32_t i = 1; i <= ZOMBIES; i++) {
+        const struct zombie *z = &zombies[(zombie_next - i) % ZOMBIES];
+        if (ns_tid && z->ns_tid == ns_tid)
+            return z->real_uid;
+    }
+    return fallback;
 }
 
 const struct zombie *zombie_find(int32_t ns_tid)

@@ -92,6 +92,8 @@ def pidfd_getfd(task: Task, pidfd: int, targetfd: int, flags: int) -> int:
 async def waitid(task: Task, which: int, pid: int, infop: UserAddr, options: int, rusage: UserAddr) -> int:
     """The host waits; it knows one user only, so the sentry says whose child that was. A pidfd that is O_NONBLOCK waits
     for no exit: EAGAIN."""
+    if infop:
+        lib.group_learn_children(task.c.group)
     if which == _P_PIDFD:
         result = await _wait_for_pidfd(task, pid, infop, options, rusage)
     else:
