@@ -1,4 +1,4 @@
-# Job control in a script: background groups, stop, continue, fg, bg, wait -n.
+# Job control in a script: background groups, stop, continue, fg, bg, wait.
 set -m
 exec 2> /dev/null # when bash tells of a death there depends on when it looks
 # One process: a shell that waits in vfork(2) for a child that was stopped, too, never stops itself.
@@ -22,10 +22,13 @@ kill %sleep
 wait $!
 echo "status $?"
 (exit 4) &
-(exit 4) &
-wait -n
-echo "first of two $?"
-wait
+first=$!
+(exit 5) &
+second=$!
+wait $second
+echo "second $?"
+wait $first
+echo "first $?"
 set +m
 sleep 100 &
 [ "$(cut -d' ' -f5 /proc/$!/stat)" = "$(cut -d' ' -f5 /proc/$$/stat)" ] && echo "shares the group"
