@@ -128,6 +128,8 @@ void control_stop(struct task *t, int status);
 /* ---- inject.c */
 bool inject_stop(struct task *t, struct user_regs_struct *regs); /* gives the trap up for a stop; false: it died */
 bool inject_answer(struct task *t, int64_t result); /* ends a trap that was given up for a stop; false: it was not */
+/* Copies `size` bytes (to put back later) of the room below its stack pointer, for a call's arguments. Its address; 0: none. */
+uint64_t inject_borrow(struct task *t, uint64_t stack, void *kept, size_t size);
 
 /* ---- host_call.c */
 bool host_call_exit_stop(struct task *t);   /* was it the exit of such a call? */

@@ -14,7 +14,19 @@
 #include <time.h>
 #include "engine.h"
 
+/* Below the stack pointer: what the x86-64 ABI leaves to leaf functions. */
 #define RED_ZONE 128
+
+/* What is there may be below the end that the stack has so far. process_vm_readv(2) does not make it grow; ptrace(2)
+ * does, as the task itself would. */
+uint64_t inject_borrow(struct task *t, uint64_t stack, void *kept, size_t size)
+{
+    uint64_t at = (stack - RED_ZONE - size) & ~15ULL;
+    if (um_read(t, at, kept, size) >= 0)
+        return at;
+    ptrace(PTRACE_PEEKDATA, t->tid, (void *)at, NULL);
+    return um_read(t, at, kept, size) >= 0 ? at : 0;
+}
 
 /* Out of the trap, into a stop with the registers of the call's return. */
 bool inject_stop(struct task *t, struct user_regs_struct *regs)
@@ -45,11 +57,11 @@ int task_dequeue_signal(struct task *t, uint64_t mask, void *info)
     if (!inject_stop(t, &saved))
         return -ESRCH;
     bool is_entered = platform == &ptrace_platform && !t->by_regs;
-    uint64_t at = (saved.rsp - RED_ZONE - sizeof frame) & ~15ULL;
     if (!t->by_regs)
         memcpy(t->saved_regs, &saved, sizeof saved);
     t->by_regs = 1;
-    if (um_read(t, at, &kept, sizeof kept) < 0 || um_write(t, at, &frame, sizeof frame) < 0)
+    uint64_t at = inject_borrow(t, saved.rsp, &kept, sizeof kept);
+    if (!at || um_write(t, at, &frame, sizeof frame) < 0)
         return -EFAULT;
     if (ptrace(PTRACE_GETSIGMASK, t->tid, (void *)sizeof blocked, &blocked) ||
         ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof all, &all))

@@ -139,7 +139,7 @@ static int install(struct task *t, int host_fd, int fd)
     int64_t result = -ESRCH;
     if (task_regs(t, &saved))
         return -ESRCH;
-    uint64_t at = (saved.rsp - 128 - sizeof frame) & ~15ULL;
+    uint64_t at = inject_borrow(t, saved.rsp, &kept, sizeof kept);
     memset(&frame, 0, sizeof frame);
     frame.message.msg_iov = (struct iovec *)(at + offsetof(struct receive_frame, bytes));
     frame.message.msg_iovlen = 1;
@@ -147,7 +147,7 @@ static int install(struct task *t, int host_fd, int fd)
     frame.message.msg_controllen = sizeof frame.control;
     frame.bytes.iov_base = (void *)(at + offsetof(struct receive_frame, byte));
     frame.bytes.iov_len = 1;
-    if (um_read(t, at, &kept, sizeof kept) < 0 || um_write(t, at, &frame, sizeof frame) < 0)
+    if (!at || um_write(t, at, &frame, sizeof frame) < 0)
         return -EFAULT;
     if (ptrace(PTRACE_GETSIGMASK, t->tid, (void *)sizeof mask, &mask) ||
         ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof all, &all))

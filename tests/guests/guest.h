@@ -245,6 +245,24 @@ __attribute__((unused)) static void *guarded(size_t size)
 /* An address nothing is mapped at, for EFAULT. Volatile, so that the compiler has no opinion on it. */
 static void *volatile bad_address __attribute__((unused)) = (void *)0x10;
 
+/* syscall(2) with the stack pointer 64 bytes above the lowest address that the stack has so far. Returns -errno. */
+static inline long call_at_stack_end(long nr, long a, long b, long c, long d, long e, long f)
+{
+    static char maps[65536];
+    REQUIRE(read_file("/proc/self/maps", maps, sizeof maps) > 0);
+    char *line = strstr(maps, "[stack]");
+    REQUIRE(line != NULL);
+    while (line > maps && line[-1] != '\n')
+        line--;
+    unsigned long low = strtoul(line, NULL, 16) + 64;
+    register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
+    __asm__ volatile("mov %%rsp, %%rbx\n\tmov %[low], %%rsp\n\tsyscall\n\tmov %%rbx, %%rsp"
+                     : "+a"(nr)
+                     : [low] "r"(low), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "rbx", "memory");
+    return nr;
+}
+
 /* --- processes ---------------------------------------------------------------------------------------------- */
 
 /* Forks; the child does not inherit the failures counted so far, dies with its parent, and ends with

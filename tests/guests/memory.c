@@ -327,6 +327,16 @@ TEST(many_mappings_of_one_descriptor)
     CHECK_ERRNO(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, 0), EBADF);
 }
 
+TEST(mapping_at_the_end_of_the_stack)
+{
+    scratch();
+    int fd = make_file("f", 1);
+    long at = call_at_stack_end(SYS_mmap, 0, PAGE, PROT_READ, MAP_PRIVATE, fd, 0);
+    REQUIRE(at > 0);
+    CHECK_EQ(*(char *)at, 'a');
+    CHECK_OK(close(fd));
+}
+
 TEST(a_number_reused_maps_the_new_file)
 {
     scratch();

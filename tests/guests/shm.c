@@ -131,19 +131,21 @@ TEST(removed_with_the_last_attachment)
 
 TEST(exit_detaches)
 {
-    int id = new_segment(PAGE), ends[2];
+    int id = new_segment(PAGE), ends[2], attached[2];
     REQUIRE_OK(pipe(ends));
+    REQUIRE_OK(pipe(attached));
     pid_t pid = fork_child();
+    char byte = 0;
     if (pid == 0) {
-        char *memory = shmat(id, NULL, 0), byte;
+        char *memory = shmat(id, NULL, 0);
         memory[0] = 1;
         close(ends[1]);
+        CHECK_EQ(write(attached[1], &byte, 1), 1);
         CHECK_EQ(read(ends[0], &byte, 1), 0);
         _exit(0);
     }
     close(ends[0]);
-    while (status_of(id).shm_nattch == 0)
-        sched_yield();
+    CHECK_EQ(read(attached[0], &byte, 1), 1); /* while shmat(2) runs, Linux counts two */
     CHECK_OK(shmctl(id, IPC_RMID, NULL));
     CHECK_EQ(status_of(id).shm_nattch, 1);
     close(ends[1]);

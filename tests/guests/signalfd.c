@@ -47,6 +47,15 @@ TEST(several_at_once_and_queued_values)
     CHECK_EQ(infos[2].ssi_int, 4712);
 }
 
+TEST(read_at_the_end_of_the_stack)
+{
+    int fd = make(SIGUSR1, SIGUSR2, SFD_NONBLOCK);
+    static struct signalfd_siginfo info;
+    CHECK_OK(kill(getpid(), SIGUSR1));
+    CHECK_EQ(call_at_stack_end(SYS_read, fd, (long)&info, sizeof info, 0, 0, 0), sizeof info);
+    CHECK_EQ(info.ssi_signo, SIGUSR1);
+}
+
 TEST(poll_and_blocking_read)
 {
     int fd = make(SIGUSR1, SIGUSR2, 0);
