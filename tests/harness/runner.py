@@ -111,7 +111,9 @@ class Runner:
         """Starts the program without waiting; end it with finish(). `arguments` go to Popen."""
         self.report_path.unlink(missing_ok=True)
         environment = self.environment(env)
-        if not self.is_native:
+        if self.is_native:  # a guest that is killed leaves its scratch directory; in the sandbox it goes with it
+            environment["GUEST_TMP"] = environment["TMPDIR"]
+        else:
             environment["PYSENTRY_REPORT"] = str(self.report_path)
         arguments = {
             "stdin": subprocess.DEVNULL,
