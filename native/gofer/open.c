@@ -29,12 +29,9 @@ static int check_type(uint32_t mode)
     return S_ISLNK(mode) ? -ELOOP : -ENXIO;
 }
 
-/* Looks at the inode first and then opens that very inode. Returns a descriptor or a negative errno. */
-static int open_exactly(struct gofer_server *server, uint32_t tree, const struct gofer_request_path *path, uint32_t flags,
-                        struct gofer_attr *attr)
+/* Looks at the inode first and then opens that very inode. Takes path_fd, which may be an error. A descriptor or -errno. */
+static int open_exactly(const struct gofer_server *server, int path_fd, uint32_t flags, struct gofer_attr *attr)
 {
-    int path_fd = gofer_open_path(server, tree, path->bytes, path->len);
-
     if (path_fd < 0)
         return path_fd;
     int result = gofer_attr_at(server, path_fd, "", attr);
@@ -75,22 +72,6 @@ int gofer_open_name(const struct gofer_server *server, int dir, const char *name
     return error;
 }
 
-/* The same where names may change: the inode that was looked at is the one that is opened. */
-static int open_name_exactly(const struct gofer_server *server, int dir, const char *name, uint32_t flags,
-                             struct gofer_attr *attr)
-{
-    int path_fd = gofer_openat2(dir, name, O_PATH, 0);
-    if (path_fd < 0)
-        return path_fd;
-    int result = gofer_attr_at(server, path_fd, "", attr);
-    if (result == 0)
-        result = check_type(attr->mode);
-    if (result == 0)
-        result = gofer_reopen(server, path_fd, flags);
-    close(path_fd);
-    return result;
-}
-
 static int open_by_name(struct gofer_server *server, uint32_t tree, const struct gofer_request_path *path, uint32_t flags,
                         struct gofer_attr *attr)
 {
@@ -120,7 +101,8 @@ int gofer_answer_open(struct gofer_server *server, const unsigned char *body, ui
     if (changes_file(request.flags) && !(tree->flags & GOFER_TREE_WRITABLE))
         return -EROFS;
     bool by_name = gofer_is_fixed(tree) && path.len;
-    int fd = (by_name ? open_by_name : open_exactly)(server, request.tree, &path, request.flags, &attr);
+    int fd = by_name ? open_by_name(server, request.tree, &path, request.flags, &attr)
+                     : open_exactly(server, gofer_open_path(server, request.tree, path.bytes, path.len), request.flags, &attr);
     if (fd < 0)
         return fd;
     if (request.flags & O_TRUNC) {
@@ -176,7 +158,10 @@ int gofer_answer_open_many(struct gofer_server *server, const unsigned char *bod
     const char *at = (const char *)body + names_at;
     for (; head.count < request.count; head.count++) {
         const char *name = next_name(&at, (const char *)body + body_len);
-        int fd = name ? (gofer_is_fixed(tree) ? gofer_open_name : open_name_exactly)(server, dir.fd, name, O_RDONLY, &attr) : -EINVAL;
+        int fd = -EINVAL;
+        if (name)
+            fd = gofer_is_fixed(tree) ? gofer_open_name(server, dir.fd, name, O_RDONLY, &attr)
+                                      : open_exactly(server, gofer_openat2(dir.fd, name, O_PATH, 0), O_RDONLY, &attr);
         if (fd >= 0 && !S_ISREG(attr.mode)) {
             close(fd);
             fd = -EISDIR;

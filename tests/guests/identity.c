@@ -170,6 +170,29 @@ TEST(ids_are_inherited_and_threads_follow)
     CHECK_EQ(geteuid(), 1000);
 }
 
+/* What a helper in a copy of this program says when a user without privileges runs it. */
+static void run_as_user(const char *program, const char *helper, bool no_new_privs, const char *expected)
+{
+    char text[64] = "";
+    int ends[2];
+    REQUIRE_OK(pipe(ends));
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        if (no_new_privs)
+            CHECK_OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+        CHECK_OK(setresgid(1000, 1000, 1000));
+        CHECK_OK(setresuid(1000, 1000, 1000));
+        dup2(ends[1], 1);
+        execl(program, program, "--helper", helper, NULL);
+        _exit(99);
+    }
+    CHECK_CHILD(pid);
+    CHECK(read(ends[0], text, sizeof text - 1) > 0);
+    CHECK_STR(text, expected);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 HELPER(report_ids)
 {
     note("%d %d %d\n", getuid(), geteuid(), getegid());
@@ -181,22 +204,10 @@ TEST(set_user_id_programs)
     need_root();
     scratch();
     CHECK_OK(chmod(".", 0755));
-    char command[1200], text[64] = "";
+    char command[1200];
     snprintf(command, sizeof command, "cp %s suid && chown 2000:3000 suid && chmod 6755 suid", self_path());
     CHECK_EQ(system(command), 0);
-    int ends[2];
-    REQUIRE_OK(pipe(ends));
-    pid_t pid = fork_child();
-    if (pid == 0) {
-        CHECK_OK(setresgid(1000, 1000, 1000));
-        CHECK_OK(setresuid(1000, 1000, 1000));
-        dup2(ends[1], 1);
-        execl("./suid", "suid", "--helper", "report_ids", NULL);
-        _exit(99);
-    }
-    CHECK_CHILD(pid);
-    CHECK(read(ends[0], text, sizeof text - 1) > 0);
-    CHECK_STR(text, "1000 2000 3000\n");
+    run_as_user("suid", "report_ids", false, "1000 2000 3000\n");
 }
 
 HELPER(report_capabilities)
@@ -214,29 +225,6 @@ static void give_capability(const char *path)
     REQUIRE_OK(setxattr(path, "security.capability", value, sizeof value, 0));
 }
 
-/* What ./able says when a user without privileges runs it. */
-static void run_as_user(bool no_new_privs, const char *expected)
-{
-    char text[64] = "";
-    int ends[2];
-    REQUIRE_OK(pipe(ends));
-    pid_t pid = fork_child();
-    if (pid == 0) {
-        if (no_new_privs)
-            CHECK_OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-        CHECK_OK(setresgid(1000, 1000, 1000));
-        CHECK_OK(setresuid(1000, 1000, 1000));
-        dup2(ends[1], 1);
-        execl("./able", "able", "--helper", "report_capabilities", NULL);
-        _exit(99);
-    }
-    CHECK_CHILD(pid);
-    CHECK(read(ends[0], text, sizeof text - 1) > 0);
-    CHECK_STR(text, expected);
-    close(ends[0]);
-    close(ends[1]);
-}
-
 TEST(programs_with_capabilities)
 {
     need_root();
@@ -245,10 +233,10 @@ TEST(programs_with_capabilities)
     char command[1200], value[32];
     snprintf(command, sizeof command, "cp %s able && chmod 755 able", self_path());
     CHECK_EQ(system(command), 0);
-    run_as_user(false, "0 0 0\n");
+    run_as_user("able", "report_capabilities", false, "0 0 0\n");
     give_capability("able");
-    run_as_user(false, "400 400 1\n");
-    run_as_user(true, "0 0 1\n"); /* nothing gained, but it was meant to be */
+    run_as_user("able", "report_capabilities", false, "400 400 1\n");
+    run_as_user("able", "report_capabilities", true, "0 0 1\n"); /* nothing gained, but it was meant to be */
     pid_t pid = fork_child();
     if (pid == 0) {
         CHECK_OK(prctl(PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE, 0, 0, 0));
@@ -263,7 +251,7 @@ TEST(programs_with_capabilities)
     CHECK_EQ(write(fd, "x", 1), 1); /* another content is not to be trusted */
     close(fd);
     CHECK_ERRNO(getxattr("able", "security.capability", value, sizeof value), ENODATA);
-    run_as_user(false, "0 0 0\n");
+    run_as_user("able", "report_capabilities", false, "0 0 0\n");
     give_capability("able");
     CHECK_OK(chown("able", 0, 0));
     CHECK_ERRNO(getxattr("able", "security.capability", value, sizeof value), ENODATA);

@@ -42,12 +42,7 @@ def parse(options: Sequence[Option], words: list[str]) -> tuple[Values, list[str
                     return None
                 value = words[position]
                 position += 1
-            if option.kind == "list":
-                several = values.setdefault(option.key, [])
-                assert isinstance(several, list)
-                several.append(value)
-            else:
-                values[option.key] = value
+            _keep(option, value, values)
     return values, []
 
 
@@ -112,10 +107,14 @@ def _take(names: dict[str, Option], words: list[str], position: int, values: Val
             raise UnknownOption(f"flag needs an argument: -{name}")
         value = words[position]
         position += 1
+    _keep(option, value, values)
+    return position
+
+
+def _keep(option: Option, value: str, values: Values) -> None:
     if option.kind == "list":
         several = values.setdefault(option.key, [])
         assert isinstance(several, list)
         several.append(value)
     else:
         values[option.key] = value
-    return position

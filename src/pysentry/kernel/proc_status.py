@@ -33,6 +33,12 @@ def status_fields(text: bytes) -> dict[bytes, bytes]:
     return fields
 
 
+def status_text(host: dict[bytes, bytes], made: dict[bytes, bytes], kept: list[bytes]) -> bytes:
+    """The lines of the host's /proc/TID/status in their order: those that are made, and those kept as they are."""
+    shown = {name: made.get(name, value if name in kept else None) for name, value in host.items()}
+    return b"".join(name + b":\t" + value + b"\n" for name, value in shown.items() if value is not None)
+
+
 def filter_count(tid: int) -> int:
     """How many seccomp filters the program has put on top of ours."""
     fields = status_fields(read_host_path(f"{tid}/status"))

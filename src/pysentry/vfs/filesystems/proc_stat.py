@@ -6,7 +6,7 @@ import os
 
 from pysentry.abi.errno import ESRCH
 from pysentry.kernel import resource_limits
-from pysentry.kernel.proc_status import OUR_FILTERS, read_host_path, status_fields
+from pysentry.kernel.proc_status import OUR_FILTERS, read_host_path, status_fields, status_text
 from pysentry.kernel.task import all_tasks, task_of
 from pysentry.kernel.tty import ptys
 from pysentry.platform.native import ffi, lib
@@ -160,12 +160,7 @@ def status(subject: Subject) -> bytes:
         b"Seccomp": b"2" if filters else b"0",
         b"Seccomp_filters": b"%d" % filters,
     }
-    lines = []
-    for name, value in host.items():
-        shown = made.get(name, value if name in _KEPT else None)
-        if shown is not None:
-            lines.append(name + b":\t" + shown + b"\n")
-    return b"".join(lines)
+    return status_text(host, made, _KEPT)
 
 
 def escape_name(name: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pysentry.abi.errno import EINVAL, ENOENT, ESRCH
 from pysentry.abi.stat import S_IFDIR, S_IFLNK, S_IFREG
-from pysentry.kernel.proc_status import read_host_path, status_fields
+from pysentry.kernel.proc_status import read_host_path, status_fields, status_text
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs.filesystems import proc_cgroup
 from pysentry.vfs.filesystems.generated import Directory, File, Link, Node
@@ -113,12 +113,7 @@ def _status(zombie: Zombie) -> bytes:
         b"NSpgid": b"%d" % group,
         b"NSsid": b"%d" % session,
     }
-    lines = []
-    for name, value in host.items():
-        shown = made.get(name, value if name in _KEPT else None)
-        if shown is not None:
-            lines.append(name + b":\t" + shown + b"\n")
-    return b"".join(lines)
+    return status_text(host, made, _KEPT)
 
 
 def _empty(zombie: Zombie) -> bytes:
