@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
 
 static char text[65536];
 
@@ -194,6 +195,126 @@ TEST(maps_show_memory)
     CHECK(strstr(text, "[stack]") != NULL);
     CHECK(strstr(text, "[vdso]") != NULL);
     CHECK(strstr(text, self_path()) != NULL);
+}
+
+/* struct procmap_query of linux/fs.h, which Debian's headers do not have yet. */
+struct map_query {
+    uint64_t size, flags, address, start, end, is, page_size, offset, inode;
+    uint32_t major, minor, name_size, build_id_size;
+    uint64_t name, build_id;
+};
+#define MAP_QUERY _IOWR('f', 17, struct map_query)
+enum { MAP_READABLE = 1, MAP_WRITABLE = 2, MAP_SHARED_ONE = 8, MAP_OR_NEXT = 16, MAP_OF_FILE = 32 };
+
+static int open_maps(void)
+{
+    struct map_query query = {.size = sizeof query, .flags = MAP_OR_NEXT};
+    int maps = open("/proc/self/maps", O_RDONLY);
+    REQUIRE_OK(maps);
+    if (ioctl(maps, MAP_QUERY, &query) != 0 && errno == ENOTTY)
+        SKIP("a kernel before 6.11");
+    return maps;
+}
+
+TEST(maps_can_be_asked_for_one_mapping)
+{
+    int maps = open_maps();
+    scratch();
+    write_file("mapped-file", "x");
+    char *pages = mmap(NULL, 4 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int file = open("mapped-file", O_RDWR);
+    REQUIRE(pages != MAP_FAILED && mmap(pages + 4096, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 4096) != MAP_FAILED);
+    struct stat st;
+    REQUIRE_OK(fstat(file, &st));
+
+    char name[GUEST_PATH_BYTES] = "", expected[GUEST_PATH_BYTES];
+    struct map_query query = {.size = sizeof query, .address = (uintptr_t)pages + 5000, .name = (uintptr_t)name, .name_size = sizeof name};
+    REQUIRE_OK(ioctl(maps, MAP_QUERY, &query));
+    CHECK_EQ(query.start, (uintptr_t)pages + 4096);
+    CHECK_EQ(query.end, (uintptr_t)pages + 2 * 4096);
+    CHECK_EQ(query.is, MAP_READABLE | MAP_WRITABLE | MAP_SHARED_ONE);
+    CHECK_EQ(query.page_size, 4096);
+    CHECK_EQ(query.offset, 4096);
+    CHECK_EQ(query.inode, st.st_ino);
+    snprintf(expected, sizeof expected, "%.400s/mapped-file", guest_scratch_path);
+    CHECK_STR(name, expected);
+    CHECK_EQ(query.name_size, strlen(expected) + 1);
+
+    /* The next one of a file; none without permissions around this address. */
+    struct map_query next = {.size = sizeof next, .flags = MAP_OR_NEXT | MAP_OF_FILE, .address = (uintptr_t)pages};
+    REQUIRE_OK(ioctl(maps, MAP_QUERY, &next));
+    CHECK_EQ(next.start, (uintptr_t)pages + 4096);
+    struct map_query readable = {.size = sizeof readable, .flags = MAP_READABLE, .address = (uintptr_t)pages};
+    CHECK_ERRNO(ioctl(maps, MAP_QUERY, &readable), ENOENT);
+    struct map_query beyond = {.size = sizeof beyond, .flags = MAP_OR_NEXT, .address = ~0ul << 12};
+    CHECK_ERRNO(ioctl(maps, MAP_QUERY, &beyond), ENOENT);
+
+    /* One that has no name and is of no file. */
+    struct map_query plain = {.size = sizeof plain, .address = (uintptr_t)pages, .name = (uintptr_t)name, .name_size = sizeof name};
+    REQUIRE_OK(ioctl(maps, MAP_QUERY, &plain));
+    CHECK_EQ(plain.is, 0);
+    CHECK_EQ(plain.inode, 0);
+    CHECK_EQ(plain.name_size, 0);
+}
+
+TEST(a_program_finds_its_build_id_by_its_map)
+{
+    int maps = open_maps();
+    unsigned char build_id[20];
+    struct map_query query = {.size = sizeof query, .address = (uintptr_t)&open_maps, .build_id = (uintptr_t)build_id, .build_id_size = sizeof build_id};
+    REQUIRE_OK(ioctl(maps, MAP_QUERY, &query));
+    char shown[64] = "", command[GUEST_PATH_BYTES + 64], expected[64] = "";
+    for (uint32_t i = 0; i < query.build_id_size && i < sizeof build_id; i++)
+        snprintf(shown + 2 * i, 3, "%02x", build_id[i]);
+    snprintf(command, sizeof command, "readelf -n %s | sed -n 's/.*Build ID: //p'", self_path());
+    FILE *notes = popen(command, "r");
+    REQUIRE(notes != NULL);
+    if (fgets(expected, sizeof expected, notes))
+        expected[strcspn(expected, "\n")] = '\0';
+    pclose(notes);
+    CHECK_STR(shown, expected);
+    query.build_id_size = 1;
+    if (*expected)
+        CHECK_ERRNO(ioctl(maps, MAP_QUERY, &query), ENAMETOOLONG);
+}
+
+TEST(questions_about_maps_are_checked)
+{
+    int maps = open_maps();
+    char name[2];
+    struct map_query good = {.size = sizeof good, .flags = MAP_OR_NEXT | MAP_OF_FILE}, query = good;
+    struct {
+        struct map_query query;
+        uint8_t more[8];
+    } newer = {.query = good};
+    CHECK_ERRNO(ioctl(maps, MAP_QUERY, NULL), EFAULT);
+    query.size = 4097;
+    CHECK_ERRNO(ioctl(maps, MAP_QUERY, &query), E2BIG);
+    query.size = 23;
+    CHECK_ERRNO(ioctl(maps, MAP_QUERY, &query), EINVAL);
+    query.size = 24; /* what is asked; nothing of the answer is wanted */
+    CHECK_OK(ioctl(maps, MAP_QUERY, &query));
+    CHECK_EQ(query.start, 0);
+    newer.query.size = sizeof newer;
+    CHECK_OK(ioctl(maps, MAP_QUERY, &newer));
+    newer.query = good;
+    newer.query.size = sizeof newer;
+    newer.more[7] = 1;
+    CHECK_ERRNO(ioctl(maps, MAP_QUERY, &newer), E2BIG);
+    query = good;
+    query.flags = 64;
+    CHECK_ERRNO(ioctl(maps, MAP_QUERY, &query), EINVAL);
+    query = good;
+    query.name_size = sizeof name;
+    CHECK_ERRNO(ioctl(maps, MAP_QUERY, &query), EINVAL);
+    query = good;
+    query.build_id = (uintptr_t)name;
+    CHECK_ERRNO(ioctl(maps, MAP_QUERY, &query), EINVAL);
+    query = good;
+    query.name = (uintptr_t)name;
+    query.name_size = sizeof name;
+    CHECK_ERRNO(ioctl(maps, MAP_QUERY, &query), ENAMETOOLONG);
+    CHECK_ERRNO(ioctl(open("/proc/self/status", O_RDONLY), MAP_QUERY, &good), ENOTTY);
 }
 
 TEST(mounts_agree)

@@ -44,16 +44,17 @@ def rewrite(subject: Subject, lines: list[bytes]) -> list[bytes]:
             if not is_hidden:
                 shown.append(line)
             continue
-        is_hidden = _STUB_NAME in line or _is_stub_memory(first, line)
+        is_hidden = is_sentrys(line)
         if not is_hidden:
             shown.append(_line(subject, line, names))
     return shown
 
 
-def _is_stub_memory(addresses: bytes, line: bytes) -> bool:
-    """The list that the exec stub carried out, just above its code. The heap begins further on."""
-    start = int(addresses.partition(b"-")[0], 16)
-    return 0 <= start - lib.STUB_ADDRESS < _STUB_SIZE and not line.endswith(b"]\n")
+def is_sentrys(line: bytes) -> bool:
+    """The exec stub, or the list that it carried out, just above its code. The heap begins further on."""
+    start = int(line.partition(b"-")[0], 16)
+    is_list = 0 <= start - lib.STUB_ADDRESS < _STUB_SIZE and not line.endswith(b"]\n")
+    return is_list or _STUB_NAME in line
 
 
 def _line(subject: Subject, line: bytes, names: dict[tuple[bytes, bytes], tuple[bytes, int, int]]) -> bytes:
@@ -63,14 +64,14 @@ def _line(subject: Subject, line: bytes, names: dict[tuple[bytes, bytes], tuple[
         return line  # anonymous, or named in brackets
     key = (device, inode)
     if key not in names:
-        names[key] = _name(subject, device, int(inode), fields[5] if len(fields) > 5 else b"")
+        names[key] = mapped_file(subject, device, int(inode), fields[5] if len(fields) > 5 else b"")
     path, dev, ino = names[key]
     numbers = b"%02x:%02x %d " % (os.major(dev), os.minor(dev), ino)
     head = b" ".join((*fields[:3], numbers))
     return head.ljust(_NAME_COLUMN) + path.replace(b"\n", b"\\012") + b"\n"
 
 
-def _name(subject: Subject, device: bytes, inode: int, host_name: bytes) -> tuple[bytes, int, int]:
+def mapped_file(subject: Subject, device: bytes, inode: int, host_name: bytes) -> tuple[bytes, int, int]:
     """(path, dev, ino) of a mapped file as the sandbox knows it."""
     major, _, minor = device.partition(b":")
     dev = os.makedev(int(major, 16), int(minor, 16))

@@ -13,6 +13,7 @@ from pysentry.vfs.filesystems import proc_cgroup, proc_ids, proc_maps, proc_moun
 from pysentry.vfs.filesystems.generated import Directory, GeneratedDescription, Node, describe
 from pysentry.vfs.filesystems.nsfs import namespace_number, namespace_place
 from pysentry.vfs.filesystems.proc_fd import FdDirectory, place_text
+from pysentry.vfs.filesystems.proc_maps_query import MapsFile
 from pysentry.vfs.filesystems.proc_net import net_directory
 from pysentry.vfs.filesystems.proc_subject import Subject, SubjectFile, SubjectLink
 from pysentry.vfs.filesystems.proc_zombie import at_end, zombie_of
@@ -286,6 +287,8 @@ class ProcessDirectory(SubjectDirectory):
         row = _FILES.get(name)
         if row is not None:
             mode, make, store, is_private = row
+            if name == b"maps":
+                return MapsFile(subject, at_end(name, make))
             return SubjectFile(subject, at_end(name, make), mode, store, is_private)
         if name in _PLACES:
             return PlaceLink(subject, _PLACES[name])
