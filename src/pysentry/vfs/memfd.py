@@ -1,7 +1,8 @@
 """The files of memfd_create(2): in a tree that is mounted nowhere, each by a dentry that no lookup finds.
 
 So exec, mmap, fchmod and /proc/self/fd treat them as they treat any file in memory, and they count among these. One
-that can be sealed is a memfd of the host, though, which counts against no limit.
+that can be sealed is a memfd of the host, though, which counts against no limit: when memory runs out, the OOM killer
+takes the programs that have it, and it with them.
 """
 
 from __future__ import annotations
