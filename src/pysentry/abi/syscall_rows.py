@@ -47,7 +47,7 @@ ROWS: tuple[tuple[int, str, str, str, str, str], ...] = (
     (38, 'setitimer', 'timer', 'host, else python', 'partial', 'A SIGVTALRM or SIGPROF that the host directs at a thread waiting in an emulated call is delivered when that call ends.'),
     (39, 'getpid', 'process', 'host', 'full', ''),
     (40, 'sendfile', 'io', 'fast', 'full', ''),
-    (41, 'socket', 'socket', 'fast', 'partial', 'AF_UNIX, AF_INET, AF_INET6 (stream, datagram), AF_NETLINK (NETLINK_ROUTE, reading; other protocols EPROTONOSUPPORT); other families answer EAFNOSUPPORT, raw sockets EPERM.'),
+    (41, 'socket', 'socket', 'fast', 'partial', 'AF_UNIX, AF_INET, AF_INET6 (stream, datagram), AF_NETLINK (NETLINK_ROUTE, reading; other protocols EPROTONOSUPPORT); other families answer EAFNOSUPPORT, raw sockets EPERM, DCCP ESOCKTNOSUPPORT as since 6.16.'),
     (42, 'connect', 'socket', 'python', 'full', ''),
     (43, 'accept', 'socket', 'fast', 'full', ''),
     (44, 'sendto', 'socket', 'fast', 'partial', 'MSG_ZEROCOPY and MSG_FASTOPEN answer EOPNOTSUPP.'),

@@ -26,6 +26,7 @@ from pysentry.abi.errno import (
     EPERM,
     EPIPE,
     EPROTONOSUPPORT,
+    ESOCKTNOSUPPORT,
     LinuxError,
 )
 from pysentry.kernel import host, sysctl
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
 
 AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6 = 0, 1, 2, 10
 SOCK_STREAM, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET = 1, 2, 3, 5
+_SOCK_PACKET, _IPPROTO_MAX = 10, 263
 MSG_OOB, MSG_PEEK, MSG_DONTROUTE, MSG_CTRUNC, MSG_TRUNC, MSG_DONTWAIT = 0x1, 0x2, 0x4, 0x8, 0x20, 0x40
 MSG_EOR, MSG_WAITALL, MSG_CONFIRM, MSG_ERRQUEUE, MSG_NOSIGNAL, MSG_MORE = 0x80, 0x100, 0x800, 0x2000, 0x4000, 0x8000
 MSG_ZEROCOPY, MSG_FASTOPEN, MSG_CMSG_CLOEXEC = 0x4000000, 0x20000000, 0x40000000
@@ -431,11 +433,18 @@ def new_socket(
 
 
 def open_inet(family: int, kind: int, protocol: int, status: int) -> Socket:
-    """socket(2) for AF_INET and AF_INET6. EPERM: raw sockets, which must name a protocol."""
+    """socket(2) for AF_INET and AF_INET6. EPERM: raw sockets, which must name a protocol, and packet sockets by their
+    old name. DCCP is as unknown as to Linux since 6.16. Which errno wins: inet_create() of net/ipv4/af_inet.c."""
+    if kind == _SOCK_PACKET and family == AF_INET:
+        raise EPERM("packet sockets")
+    if not 0 <= protocol < _IPPROTO_MAX:
+        raise EINVAL("protocol")
     if kind == SOCK_RAW:
         if not protocol:
             raise EPROTONOSUPPORT("raw sockets of no protocol")
         raise EPERM("raw sockets")
+    if kind not in (SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET):
+        raise ESOCKTNOSUPPORT("type")
     host_fd = host.socket(family, kind, protocol)
     return new_socket(Socket, host_fd, family, kind, protocol, status & O_NONBLOCK)
 
