@@ -30,18 +30,23 @@ static const struct {
     {SANDBOX_NS_PID, CLONE_NEWPID},
 };
 
-int sandbox_unshare(uint32_t namespaces)
+static int kernel_flags(uint32_t namespaces)
 {
     int flags = 0;
     for (size_t i = 0; i < sizeof NAMESPACES / sizeof *NAMESPACES; i++)
         if (namespaces & NAMESPACES[i].ours)
             flags |= NAMESPACES[i].kernel;
-    return unshare(flags) < 0 ? -errno : 0;
+    return flags;
 }
 
-int sandbox_join_network(int fd)
+int sandbox_unshare(uint32_t namespaces)
 {
-    return setns(fd, CLONE_NEWNET) < 0 ? -errno : 0;
+    return unshare(kernel_flags(namespaces)) < 0 ? -errno : 0;
+}
+
+int sandbox_join(int fd, uint32_t namespace)
+{
+    return setns(fd, kernel_flags(namespace)) < 0 ? -errno : 0;
 }
 
 static int finish_mount(int context, uint32_t attributes)

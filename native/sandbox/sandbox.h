@@ -14,7 +14,7 @@
 #define SANDBOX_NS_PID   64 /* of the next child; only doctor asks for it */
 
 int sandbox_unshare(uint32_t namespaces);           /* SANDBOX_NS_* */
-int sandbox_join_network(int fd);                   /* the network namespace behind a descriptor, while we may */
+int sandbox_join(int fd, uint32_t namespace);       /* the namespace of that kind behind a descriptor, while we may */
 int sandbox_fresh_proc(void);                       /* descriptor of a procfs that hides what we may not trace (root only) */
 int sandbox_detached_proc(void);                    /* descriptor of a copy of /proc that has no parent: ".." ends there */
 int sandbox_loopback_up(void);                      /* in the current network namespace */

@@ -303,6 +303,62 @@ TEST(limits_and_lists)
     CHECK_EQ(strtoull(text, NULL, 10), info.shmmax);
 }
 
+static const char FORCED[] = "/proc/sys/kernel/shm_rmid_forced";
+
+static int force_removal(const char *value)
+{
+    int fd = open(FORCED, O_WRONLY), error = 0;
+    if (fd < 0 || write(fd, value, strlen(value)) < 0)
+        error = errno;
+    if (fd >= 0)
+        close(fd);
+    return error;
+}
+
+/* A segment that a child makes, which then ends. */
+static int orphan(bool is_attached_by_child, int made)
+{
+    int *told = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(told != MAP_FAILED);
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        *told = made < 0 ? new_segment(PAGE) : made;
+        if (is_attached_by_child)
+            CHECK(shmat(*told, NULL, 0) != (void *)-1);
+        guest_finish();
+    }
+    CHECK_CHILD(pid);
+    return *told;
+}
+
+TEST(kernel_shm_rmid_forced)
+{
+    unshare(CLONE_NEWIPC); /* on a host, not the host's own setting; a sandbox has one of its own */
+    struct shmid_ds status;
+    char text[16];
+    REQUIRE(read_file(FORCED, text, sizeof text) > 0);
+    CHECK_STR(text, "0\n");
+    if (force_removal("0"))
+        SKIP("an ordinary user's");
+    int without_maker = orphan(false, -1), mine = new_segment(PAGE), kept = new_segment(PAGE);
+    CHECK_OK(shmdt(shmat(kept, NULL, 0)));
+    CHECK_OK(shmctl(without_maker, IPC_STAT, &status));
+    CHECK_EQ(force_removal("2"), EINVAL);
+    CHECK_EQ(force_removal("1"), 0);
+    CHECK_ERRNO(shmctl(without_maker, IPC_STAT, &status), EINVAL); /* attached by nobody, made by nobody who lives */
+    CHECK_OK(shmctl(mine, IPC_STAT, &status));
+    CHECK_OK(shmctl(kept, IPC_STAT, &status)); /* its last attachment went before */
+    CHECK_OK(shmdt(shmat(mine, NULL, 0)));
+    CHECK_ERRNO(shmctl(mine, IPC_STAT, &status), EINVAL);
+    orphan(true, kept);
+    CHECK_ERRNO(shmctl(kept, IPC_STAT, &status), EINVAL);
+    CHECK_ERRNO(shmctl(orphan(false, -1), IPC_STAT, &status), EINVAL);
+    CHECK_EQ(force_removal("0"), 0);
+    int left = orphan(true, -1);
+    CHECK_OK(shmctl(left, IPC_STAT, &status));
+    CHECK_OK(shmctl(left, IPC_RMID, NULL));
+}
+
 static void *attach_and_detach(void *argument)
 {
     int id = *(int *)argument;

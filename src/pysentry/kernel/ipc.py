@@ -41,10 +41,13 @@ _INDEX_BITS = 15
 _INDEX_MASK = (1 << _INDEX_BITS) - 1
 _MOST_SEQUENCES = 1 << 16
 
+RMID_FORCED = "shm_rmid_forced"
+
 limits: dict[str, list[int]] = {
     "shmmax": [18446744073692774399],  # bytes of a segment
     "shmall": [18446744073692774399],  # pages of all
     "shmmni": [4096],
+    RMID_FORCED: [0],  # no limit: a segment ends with its last attachment, or with who made it
     "msgmax": [8192],  # bytes of a message
     "msgmnb": [16384],  # bytes of a queue
     "msgmni": [32000],

@@ -14,7 +14,7 @@ from pysentry.abi.errno import EEXIST, EINVAL, ENOMEM, ENOSPC, EPERM, LinuxError
 from pysentry.abi.mman import MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE
 from pysentry.abi.syscall_nr import NR_MMAP, NR_MUNMAP
 from pysentry.kernel import lend
-from pysentry.kernel.ipc import MAY_EXEC, MAY_READ, MAY_WRITE, IpcObject, IpcTable, limits, now_s
+from pysentry.kernel.ipc import MAY_EXEC, MAY_READ, MAY_WRITE, RMID_FORCED, IpcObject, IpcTable, limits, now_s
 from pysentry.kernel.proc_status import read_host_path
 from pysentry.kernel.task import all_groups, on_task_exit
 from pysentry.kernel.wait import host_call
@@ -39,7 +39,7 @@ RLIMIT_MEMLOCK = 8
 class Segment(IpcObject):
     """One segment. `size` as it was asked for; the memory is whole pages."""
 
-    __slots__ = ("atime_s", "attaching", "cpid", "dtime_s", "host_fd", "lpid", "size")
+    __slots__ = ("atime_s", "attaching", "cpid", "creator", "dtime_s", "host_fd", "lpid", "size", "was_attached")
 
     def __init__(self, task: Task, key: int, mode: int, size: int) -> None:
         super().__init__(task, key, mode)
@@ -47,6 +47,8 @@ class Segment(IpcObject):
         self.atime_s = self.dtime_s = 0
         self.cpid, self.lpid = task.group.pid, 0
         self.attaching = 0
+        self.creator: Task | None = task  # while it lives
+        self.was_attached = False
         with host_errors():
             # Nobody else chooses the name of a memfd: in the host's maps it says which segment a mapping is of.
             self.host_fd = os.memfd_create(f"SYSV{key & 0xFFFFFFFF:08x}", os.MFD_CLOEXEC)
@@ -118,7 +120,7 @@ def get(task: Task, key: int, size: int, flags: int) -> int:
             raise ENOMEM("size")
         return Segment(task, key, flags, size)
 
-    _sweep()
+    sweep()
     return segments.get(task, key, flags, lambda found: found.size >= size, make, limits["shmmni"][0])
 
 
@@ -142,7 +144,7 @@ async def attach(task: Task, identifier: int, address: int, flags: int) -> int:
         protection, wanted = protection | PROT_WRITE, wanted | MAY_WRITE
     if flags & SHM_EXEC:
         protection, wanted = protection | PROT_EXEC, wanted | MAY_EXEC
-    _sweep()
+    sweep()
     segment = segments.find(identifier)
     segment.check(task, wanted)
     if address + segment.size > _TASK_SIZE:
@@ -167,6 +169,7 @@ async def _map(task: Task, segment: Segment, address: int, protection: int, flag
         if host_fd != segment.host_fd:
             os.close(host_fd)
     segment.atime_s, segment.lpid = now_s(), task.group.pid
+    segment.was_attached = True
     return mapped
 
 
@@ -186,7 +189,7 @@ async def detach(task: Task, address: int) -> int:
             await host_call(task, NR_MUNMAP, mapping.start, mapping.end - mapping.start)
     if segment is not None and not segment.is_removed:
         segment.dtime_s, segment.lpid = now_s(), task.group.pid
-        _sweep()
+        sweep()
     return 0
 
 
@@ -195,7 +198,7 @@ def remove(task: Task, segment: Segment) -> None:
     segment.check_owner(task)
     segments.hide(segment)
     segment.mode |= SHM_DEST
-    _sweep()
+    sweep()
 
 
 def set_locked(task: Task, segment: Segment, is_locked: bool) -> None:
@@ -208,17 +211,36 @@ def set_locked(task: Task, segment: Segment, is_locked: bool) -> None:
     segment.mode = segment.mode | SHM_LOCKED if is_locked else segment.mode & ~SHM_LOCKED
 
 
-def _sweep() -> None:
-    """Destroys what was removed and is attached nowhere any more."""
+def _ends_unattached(segment: Segment) -> bool:
+    """It was removed; or kernel.shm_rmid_forced, and its last attachment or the task that made it is gone
+    (shm_may_destroy())."""
+    if segment.mode & SHM_DEST:
+        return True
+    return bool(limits[RMID_FORCED][0]) and (segment.was_attached or segment.creator is None)
+
+
+def sweep() -> None:
+    """Destroys what is attached nowhere any more and does not outlive that."""
     for segment in segments.all():
-        if segment.mode & SHM_DEST and not segment.attaching and not segment.attached():
+        if _ends_unattached(segment) and not segment.attaching and not segment.attached():
             segments.remove(segment)
             os.close(segment.host_fd)
 
 
+def rmid_was_forced() -> None:
+    """kernel.shm_rmid_forced was written: those whose makers are gone end now (shm_destroy_orphaned()); of the others
+    only what is attached from now on counts."""
+    for segment in segments.all():
+        segment.was_attached = bool(segment.attached())
+    sweep()
+
+
 def _task_ended(task: Task) -> None:
-    if task.c.group.refs == 1 and any(each.mode & SHM_DEST for each in segments.all()):
-        _sweep()
+    made = [each for each in segments.all() if each.creator is task]
+    for segment in made:
+        segment.creator = None
+    if (made or task.c.group.refs == 1) and any(_ends_unattached(each) for each in segments.all()):
+        sweep()
 
 
 on_task_exit.append(_task_ended)
@@ -239,7 +261,7 @@ def used() -> bytes:
 
 def listing() -> bytes:
     """/proc/sysvipc/shm."""
-    _sweep()
+    sweep()
     lines = [
         b"       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      "
         b"dtime      ctime                   rss                  swap\n"

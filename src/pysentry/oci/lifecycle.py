@@ -255,7 +255,7 @@ def _boot(directory: Directory, record: Record, config: RunConfig, cgroup: Cgrou
         ours.close()
         _become_sentry(theirs, config, cgroup)
     theirs.close()
-    for fd in (container.control_fd, container.console_fd, config.netns_fd):
+    for fd in (container.control_fd, container.console_fd, config.netns_fd, config.ipcns_fd):
         if fd >= 0:
             os.close(fd)
     undo.push(lambda: _end_child(record))

@@ -37,7 +37,7 @@ _SYSCTL_OF_IPC = ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
 
 def run_config(bundle: Bundle, settings: Settings) -> tuple[RunConfig, list[str]]:
     """The container of a bundle, without `container`, and warnings. netns_fd is open (CLOEXEC) if the container joins a
-    network namespace; the caller closes it.
+    network namespace, ipcns_fd if it names one of ipc; the caller closes them.
 
     Args:
         settings: after Settings.with_annotations().
@@ -79,6 +79,7 @@ def run_config(bundle: Bundle, settings: Settings) -> tuple[RunConfig, list[str]
         if rows and not any(inside <= identity < inside + count for inside, _, count in rows):
             raise SpecError(f"process.user.{kind}", f"cannot set {kind} to unmapped user in user namespace")
     _network(linux, settings, config)  # last: nothing that comes after it can fail and leave the descriptor open
+    config.ipcns_fd = _open_ipc(linux)
     return config, [*warnings, *more]
 
 
@@ -166,6 +167,17 @@ def _network(linux: Linux, settings: Settings, config: RunConfig) -> None:
         except OSError as error:
             problem = f"open {namespace.path}: {os.strerror(error.errno or 0).lower()}"
             raise SpecError(f"{namespace.where}.path", problem) from None
+
+
+def _open_ipc(linux: Linux) -> int:
+    """The ipc namespace of a path, for its settings (sandbox/ipc_settings.py); -1: none, or we may not open it."""
+    namespace = linux.namespace("ipc")
+    if namespace is None or not namespace.path:
+        return -1
+    try:
+        return os.open(namespace.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return -1
 
 
 def _id_map(linux: Linux, kind: str, mappings: list[IdMapping]) -> list[tuple[int, int, int]]:

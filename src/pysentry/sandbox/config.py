@@ -42,10 +42,11 @@ class MountRow:
     kind: "bind", "tmpfs", "proc", "sysfs", "dev", "devpts", "mqueue", "cgroup" or "shm".
     source: the host path of a bind, else None. target: absolute path inside.
     words: options without a value, such as "ro", "nosuid", "nodev", "noexec", "rbind". options: those with one, such as
-    mode, size, uid, gid.
+    mode, size, uid, gid. writable_below: of a recursive bind that is read-only itself, the host's mounts below its
+    source, relative to it: they are not (filled in when the source is looked at).
     """
 
-    __slots__ = ("kind", "options", "source", "target", "words")
+    __slots__ = ("kind", "options", "source", "target", "words", "writable_below")
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class MountRow:
         self.source = source
         self.words = frozenset(words)
         self.options = dict(options or {})
+        self.writable_below: list[bytes] = []
 
 
 class RunConfig:
@@ -73,7 +75,8 @@ class RunConfig:
     are not), root_writable: the rootfs is changed in place; overlay: or an overlay in memory is above it; unbindable:
     no mount can be bound ("all"), or the root's cannot ("root");
     masked_paths, readonly_paths; devices: (path, "c" or "b" or "p", major, minor, mode, uid, gid); uid_map, gid_map:
-    (inside, host, count), how owners of host files show; netns_fd: the network namespace to join, or -1.
+    (inside, host, count), how owners of host files show; netns_fd: the network namespace to join, or -1; ipcns_fd: the
+    ipc namespace whose settings it is to have, or -1.
     """
 
     __slots__ = (
@@ -91,6 +94,7 @@ class RunConfig:
         "fast_path",
         "gid_map",
         "hostname",
+        "ipcns_fd",
         "is_verbose",
         "masked_paths",
         "mounts",
@@ -156,6 +160,7 @@ class RunConfig:
         self.unbindable = ""
         self.sysctl: dict[str, str] = {}
         self.netns_fd = -1
+        self.ipcns_fd = -1
 
 
 def run_config(options: Mapping[str, object], argv: list[str], environ: Mapping[str, str]) -> RunConfig:

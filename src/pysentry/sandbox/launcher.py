@@ -60,8 +60,8 @@ def launch_container(config: RunConfig) -> NoReturn:
     container = config.container
     assert container is not None
     preserved = range(3, 3 + container.preserve_fds)
-    handles = (container.boot_fd, container.control_fd, container.console_fd, container.log_fd, config.netns_fd)
-    _close_all_but({fd for fd in (*handles, *preserved) if fd > 2})
+    handles = (container.boot_fd, container.control_fd, container.console_fd, container.log_fd)
+    _close_all_but({fd for fd in (*handles, config.netns_fd, config.ipcns_fd, *preserved) if fd > 2})
     config.closed_stdio = fill_standard_descriptors()
     failure: SandboxError | None = None
     try:

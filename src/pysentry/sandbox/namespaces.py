@@ -46,11 +46,15 @@ def enter_namespaces(config: RunConfig) -> Namespaces:
     """
     proc_fd = -1
     if config.netns_fd >= 0:
-        _check(lib.sandbox_join_network(config.netns_fd), "cannot join the network namespace")
+        _check(lib.sandbox_join(config.netns_fd, lib.SANDBOX_NS_NET), "cannot join the network namespace")
         _allow_low_ports()
         _set_network(config.sysctl)
         os.close(config.netns_fd)
+    has_own_ipc = False
     if os.geteuid() == 0:
+        has_own_ipc = _share_ipc_settings(config)
+    if config.ipcns_fd >= 0:
+        os.close(config.ipcns_fd)
         # Only now, as root of the host, a procfs can be had that hides everybody else's processes.
         proc_fd = lib.sandbox_fresh_proc()
         drop_root()
@@ -60,7 +64,9 @@ def enter_namespaces(config: RunConfig) -> Namespaces:
     if unshared < 0:
         _check(unshared, "no user namespace", _user_namespace_hint())
     _write_id_maps(uid, gid)
-    wanted = lib.SANDBOX_NS_MOUNT | lib.SANDBOX_NS_IPC | lib.SANDBOX_NS_UTS | lib.SANDBOX_NS_CGROUP
+    wanted = lib.SANDBOX_NS_MOUNT | lib.SANDBOX_NS_UTS | lib.SANDBOX_NS_CGROUP
+    if not has_own_ipc:
+        wanted |= lib.SANDBOX_NS_IPC
     has_own_network = config.net == "none" and config.netns_fd < 0
     if has_own_network:
         wanted |= lib.SANDBOX_NS_NET
@@ -76,6 +82,19 @@ def enter_namespaces(config: RunConfig) -> Namespaces:
     if proc_fd < 0:
         proc_fd = _check(lib.sandbox_detached_proc(), "cannot take a copy of /proc along")
     return Namespaces(uid, gid, proc_fd)
+
+
+def _share_ipc_settings(config: RunConfig) -> bool:
+    """A pod's settings of System V IPC: as they were given, or as the namespace to join has them. True: we are in an
+    ipc namespace of our own."""
+    given = any(name.startswith(("kernel.", "fs.")) for name in config.sysctl)
+    if config.ipcns_fd < 0 and not given:
+        return False
+    from pysentry.sandbox import ipc_settings
+
+    if config.ipcns_fd >= 0:
+        config.sysctl = ipc_settings.settings_of(config.ipcns_fd) | config.sysctl
+    return ipc_settings.note(config.sysctl)
 
 
 def drop_root() -> None:

@@ -42,6 +42,7 @@ def shmctl(task: Task, shmid: int, cmd: int, buf: UserAddr) -> int:
         task.memory.write(buf, shm.used())
         return segments.highest_index()
     if cmd in (IPC_STAT, _SHM_STAT, _SHM_STAT_ANY):
+        shm.sweep()
         segment = segments.find(shmid) if cmd == IPC_STAT else segments.at(shmid)
         if cmd != _SHM_STAT_ANY:
             segment.check(task, MAY_READ)

@@ -308,8 +308,9 @@ def test_a_mutated_document_gives_a_config_or_a_spec_error(changes: list[tuple[i
     except SpecError as error:
         str(error).encode()
         return
-    if config.netns_fd >= 0:
-        os.close(config.netns_fd)
+    for fd in (config.netns_fd, config.ipcns_fd):
+        if fd >= 0:
+            os.close(fd)
     assert all(row.target.startswith("/") and ".." not in row.target.split("/") for row in config.mounts)
 
 

@@ -5,11 +5,12 @@ What root may write is kept for the sandbox alone and changes nothing on the hos
 from __future__ import annotations
 
 import os
+import sys
 
 from pysentry.abi.capability import CAP_LAST_CAP, CAP_SYS_ADMIN
 from pysentry.abi.errno import EINVAL, EPERM
 from pysentry.kernel import mqueue, sysctl
-from pysentry.kernel.ipc import limits, next_ids
+from pysentry.kernel.ipc import RMID_FORCED, limits, next_ids
 from pysentry.kernel.uts import NAME_MAX, uts
 from pysentry.vfs.filesystems.generated import Directory, File, Node, constant
 
@@ -198,6 +199,20 @@ class IpcLimit:
             self.values[index] = min(int(word), (1 << 64) - 1)
 
 
+class RmidForced(IpcLimit):
+    """kernel.shm_rmid_forced: 0 or 1. kernel/shm.py goes by it, where there are segments at all."""
+
+    __slots__ = ()
+
+    def store(self, task: Task, data: bytes) -> None:
+        if data.strip() not in (b"0", b"1"):
+            raise EINVAL("0 or 1") if task.cred.euid == 0 else EPERM("root only")
+        super().store(task, data)
+        shm = sys.modules.get("pysentry.kernel.shm")
+        if shm is not None:
+            shm.rmid_was_forced()
+
+
 def _drop_caches(task: Task, data: bytes) -> None:
     """The caches are the host's, which drops them when it needs to; only the value is judged."""
     if data.strip() not in (b"1", b"2", b"3", b"4"):
@@ -247,7 +262,7 @@ def make_sys_directory() -> Directory:
     files: dict[str, Node] = dict(_computed())
     ipc = {f"kernel/{name}": values for name, values in (limits | next_ids).items()}
     for name, values in (ipc | {f"fs/mqueue/{name}": values for name, values in mqueue.limits.items()}).items():
-        limit = IpcLimit(values)
+        limit = (RmidForced if values is limits[RMID_FORCED] else IpcLimit)(values)
         files[name] = File(limit.content, 0o644, limit.store)
     core_pattern = CorePattern()
     files["kernel/core_pattern"] = File(core_pattern.content, 0o644, core_pattern.store)
