@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +55,26 @@ def test_the_network_and_files_are_shared(raw: RawRuntime, tmp_path: Path) -> No
         assert first.call("exec", "hostname").stdout == "box\n"
 
 
+def test_what_listens_in_the_network_is_listed(raw: RawRuntime, tmp_path: Path) -> None:
+    """Also on the host's, where the container has that. Who talks to whom is not."""
+    serve = "nc -l -p 4097 127.0.0.1 & until grep :1001 /proc/net/tcp; do :; done; wait"
+    first = raw.start("sh", "-c", serve, change=member(None, tmp_path))
+    first.wait_output(":1001")
+    second = raw.start("netstat", "-ltn", change=member(first, tmp_path))
+    second.wait()
+    assert ":4097 " in second.output.read_text()
+
+    def on_the_host(document: Config) -> None:
+        document["linux"]["namespaces"] = [row for row in document["linux"]["namespaces"] if row["type"] != "network"]
+
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        third = raw.start("netstat", "-atun", change=on_the_host)
+        third.wait()
+        shown = third.output.read_text()
+        assert f":{server.getsockname()[1]} " in shown
+        assert (f":{client.getsockname()[1]} " in shown) != raw.is_ours
+
+
 def test_the_rest_is_not(raw: RawRuntime, tmp_path: Path) -> None:
     if not raw.is_ours:
         pytest.skip("theirs is")
@@ -68,6 +89,25 @@ def test_the_rest_is_not(raw: RawRuntime, tmp_path: Path) -> None:
     shared = json.loads(raw.call("features").stdout)["annotations"]
     assert shared["dev.pysentry.shared-namespaces"] == "network,user"
     assert shared["dev.pysentry.not-shared-namespaces"] == "cgroup,ipc,mount,pid,uts"
+
+
+def test_settings_of_ipc_are_those_of_the_pod(raw: RawRuntime, tmp_path: Path) -> None:
+    """An engine gives them to the pod's first container alone."""
+    settings = {"kernel.shm_rmid_forced": "1", "fs.mqueue.msg_max": "100", "kernel.sem": "300 30000 30 400"}
+
+    def of_pod(document: Config) -> None:
+        member(None, tmp_path)(document)
+        document["linux"]["sysctl"] = settings
+
+    first = raw.start("sh", "-c", "echo up; exec sleep 1000", change=of_pod)
+    first.wait_output("up")
+    look = "cd /proc/sys; cat kernel/shm_rmid_forced fs/mqueue/msg_max kernel/sem kernel/msgmax"
+    second = raw.start("sh", "-c", f"{look}; exec sleep 1000", change=member(first, tmp_path))
+    second.wait_output("8192")
+    assert second.output.read_text().split() == ["1", "100", "300", "30000", "30", "400", "8192"]
+    third = raw.start("sh", "-c", look, change=member(second, tmp_path))
+    third.wait()
+    assert third.output.read_text().split() == second.output.read_text().split()
 
 
 def test_what_is_not_shared_is_told(raw: RawRuntime, tmp_path: Path) -> None:

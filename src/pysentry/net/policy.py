@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 check: Callable[[int, bytes, bool], None] | None = None
 """check(the socket's family, sockaddr, is_sending) raises EACCES."""
 
+is_shared = False
+"""The network is the host's or a pod's, and all of it may be reached: so what listens there can be found, and
+/proc/net lists it."""
+
 
 def check_egress(family: int, sockaddr: bytes, is_sending: bool) -> None:
     """Before connect(2), and before a message is sent to an address. EACCES: it must not be reached."""

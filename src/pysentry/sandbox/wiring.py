@@ -45,7 +45,11 @@ def connect(config: RunConfig) -> None:
         from pysentry.net.egress import Egress
 
         policy.check = Egress(config.egress).check
+    else:
+        policy.is_shared = config.net == "host" or config.netns_fd >= 0
     uts.nodename = os.fsencode(config.hostname)[:NAME_MAX]
+    if config.domainname:
+        uts.domainname = os.fsencode(config.domainname)[:NAME_MAX]
     hooks.on_fd_closed.append(_fd_closed)
     hooks.on_fd_closed.append(_queue_closed)
     hooks.on_description_gone.append(description_gone)

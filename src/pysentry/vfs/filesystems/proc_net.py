@@ -1,4 +1,5 @@
-"""/proc/net: the interfaces and sockets of the sandbox."""
+"""/proc/net: the interfaces and sockets of the sandbox; in a network that it shares, what others listen on, too, which
+who can reach a port finds anyway, but not whom they talk to."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from pysentry.abi.errno import EACCES, LinuxError
 from pysentry.kernel.description import description_of
 from pysentry.kernel.proc_status import read_host_path
 from pysentry.kernel.task import all_tasks
+from pysentry.net import policy
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs.filesystems.generated import Directory, File, Node, constant
 
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
     from pysentry.kernel.task import Task
     from pysentry.platform.cdefs import CDescription
 
-_UID_FIELD, _INODE_FIELD = 7, 9  # of a line of tcp, udp, ...
+_STATE_FIELD, _UID_FIELD, _INODE_FIELD = 3, 7, 9  # of a line of tcp, udp, ...
+_LISTENING = {"tcp": b"0A", "tcp6": b"0A", "udp": b"07", "udp6": b"07"}  # TCP_LISTEN; TCP_CLOSE: bound, to no peer
 _UNIX_INODE_FIELD = 6
 _HOST_FILES = (
     *("dev", "route", "if_inet6", "ipv6_route", "arp", "dev_mcast", "igmp", "fib_trie"),
@@ -51,7 +54,9 @@ def _host(name: str) -> bytes:
 
 
 def _inet_table(name: str) -> Callable[[], bytes]:
-    """Lines of sockets in the sandbox; a uid of the host means nothing here and becomes 0."""
+    """Lines of sockets in the sandbox, and of what listens beside it; a uid of the host means nothing here and
+    becomes 0."""
+    listening = _LISTENING.get(name)
 
     def content() -> bytes:
         header, *lines = _host(name).splitlines(keepends=True) or [b""]
@@ -59,7 +64,9 @@ def _inet_table(name: str) -> Callable[[], bytes]:
         shown = [header]
         for line in lines:
             fields = line.split()
-            if len(fields) > _INODE_FIELD and fields[_INODE_FIELD] in ours:
+            if len(fields) <= _INODE_FIELD:
+                continue
+            if fields[_INODE_FIELD] in ours or (policy.is_shared and fields[_STATE_FIELD] == listening):
                 uid = fields[_UID_FIELD]
                 at = line.index(b" " + uid + b" ", line.index(fields[6]) + len(fields[6]))
                 shown.append(line[:at] + b" " + b"0".rjust(len(uid)) + line[at + 1 + len(uid) :])
