@@ -30,6 +30,7 @@ class Tree:
 
     path: absolute host path; symlinks in it are followed once, at set-up.
     writable: changes reach the host. Not of a kernel interface, whatever this says.
+    is_top_read_only: writable is only what is mounted below it.
     immutable: nobody changes it while it is served, so what was found once may be kept.
     with_kernel_filesystems: leave mounts of /proc, /sys and the like below it visible.
     is_recursive: with what is mounted below it. is_noexec: nothing in it can be mapped as code, by nobody.
@@ -38,7 +39,7 @@ class Tree:
     """
 
     __slots__ = (
-        "immutable", "is_noexec", "is_recursive", "is_root_in_place", "may_be_special", "path",
+        "immutable", "is_noexec", "is_recursive", "is_root_in_place", "is_top_read_only", "may_be_special", "path",
         "with_kernel_filesystems", "writable",
     )  # fmt: skip
 
@@ -52,6 +53,7 @@ class Tree:
         is_noexec: bool = False,
         may_be_special: bool = False,
         is_root_in_place: bool = False,
+        is_top_read_only: bool = False,
     ) -> None:
         self.path = path
         self.writable = writable
@@ -61,6 +63,7 @@ class Tree:
         self.is_noexec = is_noexec
         self.may_be_special = may_be_special
         self.is_root_in_place = is_root_in_place
+        self.is_top_read_only = is_top_read_only
 
 
 class AttachedTree:
@@ -88,6 +91,8 @@ def clone_tree(tree: Tree) -> int:
     attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (0 if tree.writable else MOUNT_ATTR_RDONLY)
     attributes |= MOUNT_ATTR_NOEXEC if tree.is_noexec else 0
     check(lib.gofer_mount_setattr(fd, attributes, 1))
+    if tree.is_top_read_only:
+        check(lib.gofer_mount_setattr(fd, MOUNT_ATTR_RDONLY, 0))
     return fd
 
 
@@ -116,21 +121,37 @@ def kernel_mounts(tree: Tree, mountinfo: bytes) -> list[bytes]:
 
     mountinfo is the text of /proc/self/mountinfo (proc(5)).
     """
-    base = os.fsencode(os.path.realpath(tree.path)).rstrip(b"/") + b"/"
-    found: list[bytes] = []
-    for line in mountinfo.splitlines():
-        fields = line.split(b" ")
-        if fields[fields.index(b"-") + 1] not in KERNEL_FILESYSTEMS:
-            continue
-        point = _unescape(fields[4])
-        if point.startswith(base) and len(point) > len(base):
-            found.append(point[len(base) :])
-    found.sort()
     outermost: list[bytes] = []
-    for path in found:
-        if not (outermost and (path == outermost[-1] or path.startswith(outermost[-1] + b"/"))):
+    for path, kind in _mounts_below(tree.path, mountinfo):
+        if kind in KERNEL_FILESYSTEMS and not _is_below(path, outermost[-1:]):
             outermost.append(path)
     return outermost
+
+
+def mounts_of_files(path: str, mountinfo: bytes) -> list[bytes]:
+    """Paths, relative to `path`, of what is mounted below it and is not covered as a kernel file system: each after
+    those that it is below. One may be hidden by a mount over it."""
+    covered = kernel_mounts(Tree(path), mountinfo)
+    found = {below: None for below, _ in _mounts_below(path, mountinfo) if not _is_below(below, covered)}
+    return list(found)
+
+
+def _mounts_below(path: str, mountinfo: bytes) -> list[tuple[bytes, bytes]]:
+    """(path relative to `path`, type) of each mount below it, by path."""
+    base = os.fsencode(os.path.realpath(path)).rstrip(b"/") + b"/"
+    found: list[tuple[bytes, bytes]] = []
+    for line in mountinfo.splitlines():
+        fields = line.split(b" ")
+        point = _unescape(fields[4])
+        if point.startswith(base) and len(point) > len(base):
+            found.append((point[len(base) :], fields[fields.index(b"-") + 1]))
+    found.sort()
+    return found
+
+
+def _is_below(path: bytes, tops: list[bytes]) -> bool:
+    """Is the path one of these, or in one?"""
+    return any(path == top or path.startswith(top + b"/") for top in tops)
 
 
 def cover_kernel_mounts(root: int, attached: AttachedTree, paths: list[bytes]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,47 @@ def test_binds_and_their_options(raw: RawRuntime, root: Path, tmp_path: Path) ->
     assert lines[5].split()[3].split(",")[:4] == ["ro", "nosuid", "nodev", "noexec"]
     assert (shared / "file").read_text() == "x\n"
     assert (root / "a/b/c").is_dir()  # made in the root, as engines expect it
+
+
+def test_read_only_with_or_without_what_is_mounted_below(raw: RawRuntime, root: Path, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    (shared / "below").mkdir(parents=True)
+    (shared / "plain").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", shared / "below"], check=True)
+    try:
+        (shared / "below/deep").mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", shared / "below/deep"], check=True)
+        script = """
+            for at in /ro /rro; do
+                cd $at; echo $at; touch new plain/new 2> /dev/null && echo written
+                echo text > below/file; echo text > below/deep/file; (exec 3<> below/file; chmod 640 below/file)
+                mv below/file below/moved && mkdir below/dir && ln below/moved below/link && truncate -s 2 below/link
+                mv below/link plain; grep -o " $at/*[a-z/]* r[ow]," /proc/self/mountinfo
+            done 2>&1 | sed 's/.*ead-only.*/ro/'"""
+        mounts = bind(shared, "/ro", "ro"), bind(shared, "/rro", "ro", "rro")
+        lines = shell(raw, script, with_mounts(*mounts))
+        writable, all_read_only = lines[: lines.index("/rro")], lines[lines.index("/rro") :]
+        assert "written" not in lines
+        assert writable[:3] == ["/ro", "ro", " /ro ro,"]
+        assert " /ro/below rw," in writable
+        assert set(all_read_only) >= {"/rro", "ro", " /rro ro,"}
+        assert " /rro/below rw," not in all_read_only
+        assert (shared / "below/moved").read_text() == "te"
+        assert stat.S_IMODE((shared / "below/moved").stat().st_mode) == 0o640
+        assert (shared / "below/deep/file").read_text() == "text\n"
+        assert os.listdir(shared / "plain") == []
+    finally:
+        subprocess.run(["umount", "-R", "-l", shared / "below"], check=True)
+
+
+@pytest.mark.parametrize("kind", ["proc", "sysfs"])
+def test_kernel_file_systems_are_mounted_on_directories(raw: RawRuntime, root: Path, kind: str) -> None:
+    (root / "linked").symlink_to("elsewhere")
+    (root / "elsewhere").mkdir()
+    bundle = raw.bundle("true", change=with_mounts(mount("/linked", kind, kind)))
+    status, told = raw.leave("create", "--bundle", str(bundle), raw.identity(), status=None)
+    assert status
+    assert "must be mounted on ordinary directory" in told
 
 
 def test_single_files_and_their_new_content(raw: RawRuntime, root: Path, tmp_path: Path) -> None:
@@ -355,6 +397,15 @@ def test_settings(raw: RawRuntime, root: Path) -> None:
     status, told = raw.leave("create", "--bundle", str(bundle), raw.identity(), status=None)
     assert status
     assert "no_such_thing" in told
+
+
+def test_the_domain_name(raw: RawRuntime, root: Path) -> None:
+    def change(document: Config) -> None:
+        document["domainname"] = "of.the.box"
+
+    if not raw.is_ours:
+        pytest.skip("Debian's do not know the field yet")
+    assert shell(raw, "cat /proc/sys/kernel/domainname", change) == ["of.the.box"]
 
 
 def test_the_working_directory_is_made(raw: RawRuntime, root: Path) -> None:

@@ -22,7 +22,7 @@ class MountSourceError(SandboxError):
 
 
 def check_sources(config: RunConfig) -> None:
-    """MountSourceError names a source that is missing, in the words that engines look for."""
+    """MountSourceError names a source that is missing, in the words that engines look for. Fills in writable_below."""
     for row in config.mounts:
         if row.kind != "bind":
             continue
@@ -33,6 +33,11 @@ def check_sources(config: RunConfig) -> None:
             reason = os.strerror(getattr(error, "errno", None) or EINVAL).lower()
             what = f'error mounting "{source}" to rootfs at "{row.target}"'
             raise MountSourceError(f"{what}: stat {source}: {reason}") from None
+        if row.words >= {"rbind", "ro"} and "rro" not in row.words:
+            from gofer.tree import mounts_of_files
+
+            with open("/proc/self/mountinfo", "rb") as lines:
+                row.writable_below = mounts_of_files(source, lines.read())
 
 
 def container_trees(config: RunConfig) -> list[Tree]:
@@ -46,7 +51,8 @@ def container_trees(config: RunConfig) -> list[Tree]:
             trees.append(
                 Tree(
                     row.source or "",
-                    writable=not row.words & {"ro", "rro"},
+                    writable=bool(row.writable_below) or not row.words & {"ro", "rro"},
+                    is_top_read_only=bool(row.writable_below),
                     is_recursive="rbind" in row.words,
                     is_noexec=bool(row.words & {"noexec", "rnoexec"}),
                     may_be_special=True,

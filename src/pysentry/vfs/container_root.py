@@ -16,7 +16,7 @@ from pysentry.kernel.host import detached_tmpfs
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs import devices
 from pysentry.vfs.copy_up import copy_content
-from pysentry.vfs.dentry import attachment
+from pysentry.vfs.dentry import attachment, topmost
 from pysentry.vfs.filesystem import content_fd, filesystem_of
 from pysentry.vfs.filesystems.bind import make_bind_of
 from pysentry.vfs.filesystems.dev import TTY_GROUP, register_devices
@@ -147,6 +147,7 @@ class ContainerBuilder(RootBuilder):
                 case "cgroup":
                     self._cgroup(row, flags)
                 case "proc" | "sysfs":
+                    self._require_ordinary(row)
                     if row.kind in self.makers:
                         made = self.makers[row.kind](new_device())
                         made.sb.flags |= flags
@@ -178,6 +179,16 @@ class ContainerBuilder(RootBuilder):
         except SettingError as error:
             raise MountError(str(error)) from None
 
+    def _require_ordinary(self, row: MountRow) -> None:
+        """Where an image has a symlink for /proc or /sys somebody is to be led elsewhere: MountOptionError, as runc."""
+        parent, _, name = os.fsencode(row.target).rpartition(b"/")
+        directory = self.find(parent or b"/")
+        if directory is None or not is_directory(directory.inode.mode):
+            return
+        entry = filesystem_of(directory.sb).lookup(None, directory, name)
+        if entry is not None and not is_directory(topmost(entry).inode.mode):
+            raise MountOptionError(f'filesystem "{row.kind}" must be mounted on ordinary directory')
+
     def _mount(self, file_system: FileSystem, row: MountRow, source: str) -> CDentry:
         at = self.mount_point(os.fsencode(row.target), is_directory(file_system.sb.root.inode.mode))
         return attach_mount(file_system, at, source)
@@ -187,7 +198,18 @@ class ContainerBuilder(RootBuilder):
         self.next_tree += 1
         if not self.tree_flags[tree] & TREE_WRITABLE:
             flags |= lib.SB_RDONLY
-        self._mount(self.bind(flags, tree), row, row.source or "")
+        top = self._mount(self.bind(flags, tree), row, row.source or "")
+        for path in row.writable_below if self.tree_flags[tree] & TREE_WRITABLE else ():
+            self._make_writable(top, os.fsencode(row.target) + b"/" + path)
+
+    def _make_writable(self, top: CDentry, path: bytes) -> None:
+        """The host's mount at a path of a read-only bind, with flags of its own. That it is one, and not a place of the
+        bind itself, nobody needs to believe: the host's kernel knows which of its mounts are read-only."""
+        found = self.find(path)
+        if found is not None and found.sb.tree == top.sb.tree:
+            shown = make_bind_of(found, found.sb.flags & ~lib.SB_RDONLY)
+            shown.sb.dev = found.inode.dev
+            attach_mount(shown, found, shown.type_name)
 
     def _tmpfs(self, row: MountRow, flags: int) -> None:
         default_mode = 0o755 if row.kind == "dev" else 0o1777

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gofer.tree import Tree, kernel_mounts
+from gofer.tree import Tree, kernel_mounts, mounts_of_files
 
 MOUNTINFO = rb"""22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 23 22 0:21 / /proc rw,relatime - proc proc rw
@@ -33,3 +33,10 @@ def test_a_tree_that_is_one_itself_was_asked_for() -> None:
 def test_symlinks_in_the_trees_path_are_followed(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/run")
     assert kernel_mounts(Tree(str(tmp_path / "link")), MOUNTINFO) == [b"netns/with space"]
+
+
+def test_mounts_of_files_below_a_directory() -> None:
+    assert mounts_of_files("/", MOUNTINFO) == [b"run"]
+    more = MOUNTINFO + b"30 27 0:5 / /run/a/b rw - tmpfs b rw\n31 27 0:6 / /run/a rw - tmpfs a rw\n"
+    assert mounts_of_files("/run", more) == [b"a", b"a/b"]
+    assert mounts_of_files("/run/a/b", more) == []
