@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.vfs.kernel_in_process import Kernel, bind_kernel, overlay_kernel, tmpfs_kernel
@@ -335,6 +335,7 @@ def test_overlay_is_like_linux(tmp_path_factory: pytest.TempPathFactory, operati
 @needs_root
 @SETTINGS
 @given(operations=OPERATIONS, belief=st.sampled_from(["none", "cached", "lease"]))
+@example(operations=[("mkdir", "d", 0o777), ("rename", "d", "a/a", 0)], belief="cached")  # a link of `a`, its time
 def test_bind_is_like_linux(
     tmp_path_factory: pytest.TempPathFactory, operations: list[tuple[Any, ...]], belief: str
 ) -> None:

@@ -12,7 +12,7 @@ from time import time_ns
 
 from pysentry.abi.errno import EEXIST, ENOENT, EOPNOTSUPP, EPERM, ESTALE, LinuxError, host_errors
 from pysentry.abi.fcntl import O_RDWR, RENAME_EXCHANGE, RENAME_NOREPLACE
-from pysentry.abi.stat import is_directory, is_regular
+from pysentry.abi.stat import is_directory
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs.dentry import (
     add,
@@ -232,8 +232,6 @@ class GoferFileSystem(FileSystem):
             dentry = description.dentry
         if dentry is None or dentry.flags & lib.DENTRY_UNHASHED or inode.flags & lib.INODE_UPPER:
             return
-        if self.sb.flags & lib.SB_CACHED and (self.sb.flags & lib.SB_RDONLY or not is_regular(inode.mode)):
-            return  # nobody changes it; a regular file's size changes by our own writes
         lib.gofer_fs_refresh(dentry)
 
     def setattr(self, dentry: CDentry, change: AttributeChange) -> None:
