@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -30,6 +31,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--oci-platform", default="", help="of raw containers in tests/oci: seccomp, ptrace")
     parser.addoption("--all-configs", action="store_true", help="every configuration, also where a test names fewer")
 
+
+# The same examples every time: a change is judged by what it changes. New ones are looked for by hand.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.register_profile("new", database=None)
+hypothesis.settings.load_profile("new" if "PYSENTRY_NEW_EXAMPLES" in os.environ else "same")
 
 KEPT = "/pysentry-guests"  # compiled guest programs
 OWNS_SESSION = pytest.StashKey[bool]()
