@@ -39,6 +39,7 @@ extern struct engine {
     int signals;           /* signalfd */
     int proc;              /* directory: procfs of the sentry's own pid namespace */
     int channel;           /* ptrace platform: sending end of CHANNEL_FD */
+    int channel_end;       /* and the tasks' end, to take back what nobody has received */
     int gofer;             /* its socket: a hang-up ends the run */
     bool fast_path;
     bool watches_signals;  /* tell Python when a signal may be pending (signalfd) */

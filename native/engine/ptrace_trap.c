@@ -131,6 +131,21 @@ static bool send_descriptor(int host_fd)
     return sendmsg(engine.channel, &message, MSG_DONTWAIT) == 1;
 }
 
+/* A task that is killed before it has received leaves the descriptor in the socket that all tasks share: the next one
+ * would get it for its own. */
+static void take_back(void)
+{
+    int left;
+    char byte, control[CMSG_SPACE(sizeof left)];
+    struct iovec bytes = {&byte, 1};
+    struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control,
+                             .msg_controllen = sizeof control};
+    if (recvmsg(engine.channel_end, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0 || !CMSG_FIRSTHDR(&message))
+        return;
+    memcpy(&left, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof left);
+    close(left);
+}
+
 static int install(struct task *t, int host_fd, int fd)
 {
     struct user_regs_struct saved;
@@ -167,7 +182,8 @@ static int install(struct task *t, int host_fd, int fd)
             result = 0;
         else if (!closed)
             result = -ESRCH;
-    }
+    } else
+        take_back();
     um_write(t, at, &kept, sizeof kept);
     /* Back to the stop it was in: the original call meets the filter once more. Only there signals come back: one that
      * was delivered on the way would run its handler in the middle of this. */

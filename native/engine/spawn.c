@@ -222,7 +222,7 @@ static struct task *spawn(struct spawn_args *a, int *error)
             return NULL;
         }
         engine.channel = channel[0];
-        a->channel_fd = channel[1];
+        engine.channel_end = a->channel_fd = channel[1];
     }
     if (pipe2(a->gate, O_CLOEXEC)) {
         *error = -errno;
@@ -241,8 +241,6 @@ static struct task *spawn(struct spawn_args *a, int *error)
         close(a->gate[1]);
         return NULL;
     }
-    if (is_ptrace)
-        close(channel[1]);
     spawn_failed_step = "identity maps";
     if ((*error = write_maps(engine.proc, pid)))
         goto fail;

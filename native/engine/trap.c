@@ -12,7 +12,7 @@
 
 struct sentry_stats sentry_stats;
 struct python_hooks hooks;
-struct engine engine = {.listener = -1, .epoll = -1, .signals = -1, .proc = -1, .channel = -1, .gofer = -1};
+struct engine engine = {.listener = -1, .epoll = -1, .signals = -1, .proc = -1, .channel = -1, .channel_end = -1, .gofer = -1};
 const struct platform *platform = &seccomp_platform;
 
 typedef int64_t (*fast_fn)(struct task *, struct trap *);

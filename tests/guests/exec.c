@@ -370,6 +370,45 @@ HELPER(wait_for_end)
     return read(0, &byte, 1) != 0;
 }
 
+static pid_t start_short_program(void)
+{
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        self_exec("print_nothing", NULL);
+        _exit(99);
+    }
+    return pid;
+}
+
+/* With the ptrace engine a descriptor may be on its way to a program that is killed: it came to the next one then. */
+TEST(killed_while_it_executes)
+{
+    enum { ROUNDS = 300 };
+    int64_t start, life = INT64_MAX;
+    for (int i = 0; i < 10; i++) {
+        start = now_ns(CLOCK_MONOTONIC);
+        CHECK_CHILD(start_short_program());
+        int64_t whole = now_ns(CLOCK_MONOTONIC) - start;
+        life = whole < life ? whole : life;
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        int status;
+        start = now_ns(CLOCK_MONOTONIC);
+        pid_t pid = start_short_program();
+        while (now_ns(CLOCK_MONOTONIC) - start < life * round / ROUNDS)
+            ;
+        CHECK_OK(kill(pid, SIGKILL));
+        CHECK_EQ(waitpid(pid, &status, 0), pid);
+        CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) || status == 0);
+    }
+    CHECK_EXITED(system("exit 3"), 3);
+}
+
+HELPER(print_nothing)
+{
+    return 0;
+}
+
 TEST(name_after_exec)
 {
     scratch();
