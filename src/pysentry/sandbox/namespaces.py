@@ -53,11 +53,11 @@ def enter_namespaces(config: RunConfig) -> Namespaces:
     has_own_ipc = False
     if os.geteuid() == 0:
         has_own_ipc = _share_ipc_settings(config)
-    if config.ipcns_fd >= 0:
-        os.close(config.ipcns_fd)
         # Only now, as root of the host, a procfs can be had that hides everybody else's processes.
         proc_fd = lib.sandbox_fresh_proc()
         drop_root()
+    if config.ipcns_fd >= 0:
+        os.close(config.ipcns_fd)
     uid, gid = os.geteuid(), os.getegid()
     _check(lib.sandbox_set_dumpable(1), "cannot write our own id maps")  # a change of user cleared it
     unshared = lib.sandbox_unshare(lib.SANDBOX_NS_USER)
