@@ -1,7 +1,6 @@
 /* mount: the tree of mounts, in a namespace of the test's own. Needs root, natively and in the sandbox. */
-#include "guest.h"
+#include "mount.h"
 
-#include <sys/mount.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -11,55 +10,6 @@
 #define BENEATH 0x200
 #define SET_STRING 1
 #define CMD_CREATE 6
-
-static const char *place;
-
-static bool own_namespace(void)
-{
-    if (geteuid() != 0)
-        return false;
-    if (unshare(CLONE_NEWNS) == -1)
-        return false;
-    return mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
-}
-
-#define NAMESPACE()                                   \
-    do {                                              \
-        if (!own_namespace())                         \
-            SKIP("mounting needs root's privileges"); \
-        place = scratch();                            \
-    } while (0)
-
-static char *directory(const char *name)
-{
-    static char paths[8][GUEST_PATH_BYTES];
-    static int next;
-    char *path = paths[next++ % 8];
-    snprintf(path, GUEST_PATH_BYTES, "%s/%s", place, name);
-    mkdir(path, 0755);
-    return path;
-}
-
-static char *in(const char *dir, const char *name)
-{
-    static char paths[16][GUEST_PATH_BYTES];
-    static int next;
-    char *path = paths[next++ % 16];
-    snprintf(path, GUEST_PATH_BYTES, "%s/%s", dir, name);
-    return path;
-}
-
-static void touch(const char *path)
-{
-    int fd = open(path, O_CREAT | O_WRONLY, 0644);
-    CHECK_OK(fd);
-    close(fd);
-}
-
-static bool is_there(const char *path)
-{
-    return access(path, F_OK) == 0;
-}
 
 TEST(tmpfs_covers_and_uncovers)
 {
@@ -252,6 +202,24 @@ TEST(moving)
     CHECK_OK(mount(NULL, to, NULL, MS_UNBINDABLE, NULL));
     CHECK_ERRNO(mount(to, from, NULL, MS_BIND, NULL), EINVAL);
     CHECK_OK(umount(to));
+}
+
+TEST(what_was_moved_is_bound_as_a_whole)
+{
+    NAMESPACE();
+    char *base = directory("base"), *copy = directory("copy");
+    REQUIRE_OK(mount("x", base, "tmpfs", 0, NULL));
+    mkdir(in(base, "from"), 0755);
+    mkdir(in(base, "to"), 0755);
+    CHECK_OK(mount("y", in(base, "from"), "tmpfs", 0, NULL));
+    mkdir(in(base, "from/d"), 0755);
+    CHECK_OK(mount("z", in(base, "from/d"), "tmpfs", 0, NULL));
+    touch(in(base, "from/d/f"));
+    CHECK_OK(mount(in(base, "from"), in(base, "to"), NULL, MS_MOVE, NULL));
+    CHECK_OK(mount(base, copy, NULL, MS_BIND | MS_REC, NULL));
+    CHECK(is_there(in(copy, "to/d/f")));
+    CHECK_OK(umount2(copy, MNT_DETACH));
+    CHECK_OK(umount2(base, MNT_DETACH));
 }
 
 TEST(no_symlinks_are_followed)

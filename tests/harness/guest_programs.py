@@ -47,7 +47,8 @@ def build(family: str, linking: str = "dynamic") -> Path:
     """Compiles a guest unless that was done before; `linking` is a key of LINK_FLAGS."""
     source = SOURCES / f"{family}.c"
     flags = [*FLAGS, *LINK_FLAGS[linking]]
-    parts = [source.read_bytes(), (SOURCES / "guest.h").read_bytes(), " ".join(flags).encode()]
+    read = [source, *sorted(SOURCES.glob("*.h"))]
+    parts = [*(path.read_bytes() for path in read), " ".join(flags).encode()]
     binary = BINARIES / f"{family}-{linking}-{hashlib.sha256(b'|'.join(parts)).hexdigest()[:16]}"
     BINARIES.mkdir(mode=0o755, parents=True, exist_ok=True)
     with open(BINARIES / ".lock", "w") as lock:  # two xdist workers want the same one at the same moment

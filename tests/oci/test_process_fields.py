@@ -81,3 +81,35 @@ def test_unbindable_roots(raw: RawRuntime, tmp_path: Path, propagation: str, fai
 
     script = "mkdir -p /tmp/at; for one in / /data; do mount -o bind $one /tmp/at 2>/dev/null || echo $one; done"
     assert shell(raw, script, with_rights) == fails
+
+
+@pytest.mark.parametrize(
+    ("of_root", "of_mount", "seen"),
+    [
+        ("shared", "rprivate", ["/tmp/root/tmp/on"]),
+        ("rshared", "rprivate", ["/tmp/root/tmp/on", "/tmp/data/on"]),
+        ("private", "rshared", ["/tmp/data/on"]),
+        ("slave", "rslave", []),
+    ],
+)
+def test_mounts_are_seen_by_peers(
+    raw: RawRuntime, tmp_path: Path, of_root: str, of_mount: str, seen: list[str]
+) -> None:
+    """What is mounted in the root, or in a volume, and where it is seen: in a bind of that."""
+    if raw.name == "runc" and of_root.endswith("shared"):
+        pytest.skip("runc 1.1 forgets the root's propagation when it enters it")
+    data = {"destination": "/data", "type": "bind", "source": str(tmp_path), "options": ["rbind", of_mount]}
+    change = with_mounts(data, rootfsPropagation=of_root)
+
+    def with_rights(document: Config) -> None:
+        change(document)
+        for kept in document["process"]["capabilities"].values():
+            kept.append("CAP_SYS_ADMIN")
+
+    script = """
+        mkdir -p /tmp/root /tmp/data /tmp/on /data/on
+        mount -o bind / /tmp/root; mount -o bind /data /tmp/data
+        for one in /tmp/on /data/on; do mount -t tmpfs none $one; touch $one/file; done
+        for one in /tmp/root/tmp/on /tmp/data/on; do test ! -e $one/file || echo $one; done
+    """
+    assert shell(raw, script, with_rights) == seen

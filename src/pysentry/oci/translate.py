@@ -52,7 +52,7 @@ def run_config(bundle: Bundle, settings: Settings) -> tuple[RunConfig, list[str]
     _warn_of_ignored(spec, warnings)
     config.rootfs = bundle.rootfs
     config.root_writable = spec.root is not None and not spec.root.readonly
-    config.unbindable = {"unbindable": "root", "runbindable": "all"}.get(linux.rootfs_propagation, "")
+    config.propagation = linux.rootfs_propagation
     config.overlay = settings.overlay
     config.platform = settings.platform
     config.fast_path = settings.fast_path
@@ -107,7 +107,7 @@ def _warn_of_ignored(spec: Spec, warnings: list[str]) -> None:
     if linux.personality is not None and linux.personality.flags:
         warnings.append("linux.personality.flags are ignored")
     if linux.rootfs_propagation.endswith(("shared", "slave")):
-        warnings.append(f"linux.rootfsPropagation={linux.rootfs_propagation} has no effect: mounts stay in the sandbox")
+        warnings.append(f"linux.rootfsPropagation={linux.rootfs_propagation}: not to and from the host")
 
 
 def _namespaces(linux: Linux, warnings: list[str]) -> None:

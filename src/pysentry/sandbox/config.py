@@ -72,8 +72,8 @@ class RunConfig:
     changes: None (off), "-" (stderr) or a file. report_path, export: a file or None.
 
     Of containers only: container, process (argv, env, cwd and user above are not used then), mounts (binds and tmpfs
-    are not), root_writable: the rootfs is changed in place; overlay: or an overlay in memory is above it; unbindable:
-    no mount can be bound ("all"), or the root's cannot ("root");
+    are not), root_writable: the rootfs is changed in place; overlay: or an overlay in memory is above it;
+    propagation: of the root ("shared", "slave", "private", "unbindable"), or of all mounts ("rshared", ...);
     masked_paths, readonly_paths; devices: (path, "c" or "b" or "p", major, minor, mode, uid, gid); uid_map, gid_map:
     (inside, host, count), how owners of host files show; netns_fd: the network namespace to join, or -1; ipcns_fd: the
     ipc namespace whose settings it is to have, or -1.
@@ -104,6 +104,7 @@ class RunConfig:
         "pids",
         "platform",
         "process",
+        "propagation",
         "readonly_paths",
         "report_path",
         "root_writable",
@@ -116,7 +117,6 @@ class RunConfig:
         "tty",
         "uid_map",
         "umask",
-        "unbindable",
         "user",
     )
 
@@ -157,7 +157,7 @@ class RunConfig:
         self.gid_map: list[tuple[int, int, int]] = []
         self.umask = 0o022
         self.domainname = ""
-        self.unbindable = ""
+        self.propagation = ""
         self.sysctl: dict[str, str] = {}
         self.netns_fd = -1
         self.ipcns_fd = -1

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from pysentry.abi.errno import E2BIG, EBADF, EINVAL, ELOOP, ENOTDIR, EOPNOTSUPP
+from pysentry.abi.errno import E2BIG, EBADF, EINVAL, ENOTDIR, EOPNOTSUPP
 from pysentry.abi.fcntl import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, O_CLOEXEC, O_PATH
 from pysentry.abi.stat import is_directory
 from pysentry.kernel.description import description_of
@@ -19,17 +19,16 @@ from pysentry.vfs.mounting import (
     MS_SHARED,
     MS_SLAVE,
     MS_UNBINDABLE,
-    SETTABLE,
     bind_tree,
     change_flags,
     check_may_mount,
-    is_at_or_below,
-    put_beneath,
+    check_may_move,
     release_unused,
     require_mount_root,
     set_propagation,
 )
-from pysentry.vfs.mounts import attach_mount, detach_mount, first_root, mount_of, mount_table
+from pysentry.vfs.mounts import SETTABLE, attach_mount, first_root
+from pysentry.vfs.propagation import graft, parts_of, put_beneath
 from pysentry.vfs.walk import resolve
 
 TYPE_CHECKING = False
@@ -191,13 +190,13 @@ def _tree_place(task: Task, dfd: int, path: UserAddr, flags: int) -> CDentry:
 def _open_tree(task: Task, at: CDentry, flags: int) -> int:
     if flags & _OPEN_TREE_CLONE:
         release_unused()
-        at = bind_tree(task, at, None, bool(flags & _AT_RECURSIVE)).sb.root
+        at = bind_tree(task, at, bool(flags & _AT_RECURSIVE)).sb.root
     return _descriptor(task, at, bool(flags & O_CLOEXEC))
 
 
 @syscall
 def move_mount(task: Task, from_dfd: int, from_path: UserAddr, to_dfd: int, to_path: UserAddr, flags: int) -> int:
-    """MOVE_MOUNT_SET_GROUP answers EINVAL: nothing is shared."""
+    """MOVE_MOUNT_SET_GROUP answers EINVAL."""
     check_may_mount(task)
     if flags & ~_MOVE_FLAGS:
         raise EINVAL("flags")
@@ -215,16 +214,14 @@ def _move(task: Task, mount: Mount, at: CDentry, is_beneath: bool) -> None:
         raise EINVAL("the first root")
     if is_directory(mount.sb.root.inode.mode) != is_directory(at.inode.mode):
         raise ENOTDIR("a directory and a file")
-    if at.sb == mount.sb or is_at_or_below(mount_of(at), mount.sb.root):
-        raise ELOOP("into itself")
+    check_may_move(mount, at)
     top = require_mount_root(at) if is_beneath else None
     if top is not None and top.sb.covered == ffi.NULL:
         raise EINVAL("beneath the first root")
-    detach_mount(mount)
     if top is not None:
-        put_beneath(mount.file_system, top, mount.source)
+        put_beneath(mount, top)
     else:
-        attach_mount(mount.file_system, at, mount.source)
+        graft(task, mount, at)
 
 
 # ---- attributes ---------------------------------------------------------------------------------------------------
@@ -267,8 +264,7 @@ def _read_attributes(task: Task, address: UserAddr, size: int) -> tuple[int, int
 def _change(at: CDentry, change: tuple[int, int, int], is_recursive: bool) -> None:
     to_set, to_clear, propagation = change
     first = require_mount_root(at)
-    for mount in mount_table(at):
-        if mount is first or (is_recursive and is_at_or_below(mount, at)):
-            change_flags(mount, mount.sb.flags & SETTABLE & ~to_clear | to_set, checks_writers=True)
+    for mount in (first, *parts_of(at)) if is_recursive else (first,):
+        change_flags(mount, mount.sb.flags & SETTABLE & ~to_clear | to_set, checks_writers=True)
     if propagation:
         set_propagation(at, propagation | (MS_REC if is_recursive else 0))

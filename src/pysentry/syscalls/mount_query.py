@@ -10,7 +10,9 @@ from pysentry.abi.errno import E2BIG, EBADF, EFAULT, EINVAL, ENOENT, EOVERFLOW, 
 from pysentry.abi.stat import MNT_UNIQUE_ID_OFFSET
 from pysentry.platform.native import ffi, lib
 from pysentry.syscalls.registry import syscall
+from pysentry.vfs.mounting import MS_PRIVATE, MS_SHARED, MS_SLAVE, MS_UNBINDABLE
 from pysentry.vfs.mounts import first_root, mount_table
+from pysentry.vfs.propagation import visible_master
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ _SUPPORTED = (
     _SB_BASIC | _MNT_BASIC | _PROPAGATE_FROM | _MNT_ROOT | _MNT_POINT | _FS_TYPE | _MNT_NS_ID | _MNT_OPTS | _SB_SOURCE
     | _SUPPORTED_MASK
 )  # fmt: skip
-_MS_PRIVATE, _MS_UNBINDABLE, _MS_RDONLY = 1 << 18, 1 << 17, 1
+_MS_RDONLY = 1
 _ATTRIBUTES = (
     (lib.SB_RDONLY, 0x1), (lib.SB_NOSUID, 0x2), (lib.SB_NODEV, 0x4), (lib.SB_NOEXEC, 0x8), (lib.SB_NOATIME, 0x10),
     (lib.SB_NODIRATIME, 0x80), (lib.SB_NOSYMFOLLOW, 0x200000),
@@ -113,7 +115,8 @@ def statmount(task: Task, req: UserAddr, buf: UserAddr, bufsize: int, flags: int
         raise EOVERFLOW("strings")
     fixed = _STATMOUNT.pack(
         _STATMOUNT.size + len(strings), places[_MNT_OPTS], mask, *_super_block(mount, mask), places[_FS_TYPE],
-        *_basic(mount, mask), 0, places[_MNT_ROOT], places[_MNT_POINT],
+        *_basic(mount, mask), visible_master(mount, task.c.fs.root) if mask & _PROPAGATE_FROM else 0,
+        places[_MNT_ROOT], places[_MNT_POINT],
         first_root(task.c.fs.root).sb.id if mask & _MNT_NS_ID else 0, 0, places[_SB_SOURCE], 0, 0, 0, 0,
         _SUPPORTED if mask & _SUPPORTED_MASK else 0,
     )  # fmt: skip
@@ -130,13 +133,15 @@ def _super_block(mount: Mount, mask: int) -> tuple[int, int, int, int]:
 
 
 def _basic(mount: Mount, mask: int) -> tuple[int, int, int, int, int, int, int, int]:
-    """Ids, attributes and propagation: every mount is private."""
+    """Ids, attributes and propagation."""
     if not mask & _MNT_BASIC:
         return 0, 0, 0, 0, 0, 0, 0, 0
-    parent = mount.parent.id if mount.parent is not None else mount.identity
+    parent = mount.parent_identity
     attributes = sum(linux for ours, linux in _ATTRIBUTES if mount.sb.flags & ours)
-    propagation = _MS_UNBINDABLE if mount.sb.flags & lib.SB_UNBINDABLE else _MS_PRIVATE
-    return _unique(mount), parent + MNT_UNIQUE_ID_OFFSET, mount.identity, parent, attributes, propagation, 0, 0
+    kinds = (MS_SHARED, mount.group), (MS_SLAVE, mount.master), (MS_UNBINDABLE, mount.sb.flags & lib.SB_UNBINDABLE)
+    propagation = sum(kind for kind, is_so in kinds if is_so) or MS_PRIVATE
+    unique = _unique(mount), parent + MNT_UNIQUE_ID_OFFSET
+    return *unique, mount.identity, parent, attributes, propagation, mount.group, mount.master
 
 
 @syscall

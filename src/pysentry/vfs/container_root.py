@@ -33,13 +33,15 @@ from pysentry.vfs.mount_options import MountOptionError, number, octal, size, su
 from pysentry.vfs.mounts import (
     FIRST_UPPER_INO,
     TREE_WRITABLE,
+    Mount,
     MountError,
     RootBuilder,
     add_here,
-    all_mounts,
     attach_mount,
+    mount_of,
     new_device,
 )
+from pysentry.vfs.propagation import PROPAGATIONS, change, parts_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +101,7 @@ def build_container_root(
         builder.make_read_only(os.fsencode(path))
     for path in config.masked_paths:
         builder.mask(os.fsencode(path))
-    builder.make_unbindable(config.unbindable)  # last: until then mounts are bound
+    builder.set_propagation()  # last: until then mounts are bound
     return builder.root
 
 
@@ -111,6 +113,7 @@ class ContainerBuilder(RootBuilder):
         self.config = config
         self.next_tree = 1
         self.makers: dict[str, Maker] = {}
+        self.propagations: list[tuple[Mount, str]] = []
 
     def mount_container_root(self) -> None:
         config = self.config
@@ -119,17 +122,19 @@ class ContainerBuilder(RootBuilder):
             overlay = make_tree(flags | lib.SB_CACHED, 0, LowerTree(self.client, 0))
             overlay.sb.dev = overlay.sb.root.inode.dev
             overlay.sb.next_ino = FIRST_UPPER_INO
-            self.root = attach_mount(overlay, None, "overlay")
+            self.root = attach_mount(overlay, None, "overlay").sb.root
         else:
             root = self.bind(flags, 0)
             root.sb.lease_ns = ROOT_LEASE_NS
-            self.root = attach_mount(root, None, "root")
+            self.root = attach_mount(root, None, "root").sb.root
 
-    def make_unbindable(self, which: str) -> None:
-        """RunConfig.unbindable."""
-        for mount in all_mounts() if which else ():
-            if which == "all" or mount.sb == self.root.sb:
-                mount.sb.flags |= lib.SB_UNBINDABLE
+    def set_propagation(self) -> None:
+        """Of single mounts, then of the root. Between mounts of the sandbox: the host's are no peers of ours."""
+        if self.config.propagation:
+            self.propagations.append((mount_of(self.root), self.config.propagation))
+        for mount, word in self.propagations:
+            for each in (mount, *parts_of(mount.sb.root)) if word.startswith("r") else (mount,):
+                change(each, word.removeprefix("r"))
 
     def give_settings(self) -> None:
         """Also where no /proc is mounted: limits and names take effect all the same."""
@@ -191,7 +196,9 @@ class ContainerBuilder(RootBuilder):
 
     def _mount(self, file_system: FileSystem, row: MountRow, source: str) -> CDentry:
         at = self.mount_point(os.fsencode(row.target), is_directory(file_system.sb.root.inode.mode))
-        return attach_mount(file_system, at, source)
+        mount = attach_mount(file_system, at, source)
+        self.propagations += [(mount, word) for word in row.words if word.removeprefix("r") in PROPAGATIONS]
+        return mount.sb.root
 
     def _bind(self, row: MountRow, flags: int) -> None:
         tree = self.next_tree

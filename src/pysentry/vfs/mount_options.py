@@ -1,7 +1,7 @@
 """Options of a mount as words and values, turned into what our file systems take: mount(8), tmpfs(5), devpts.
 
-Owns reading them. MountOptionError says which option is wrong; the words of propagation and access times are accepted,
-as there is nobody to propagate to and the host keeps the times.
+Owns reading them. MountOptionError says which option is wrong; the words of access times are accepted, as the host
+keeps them. Those of propagation are container_root.py's.
 """
 
 from __future__ import annotations

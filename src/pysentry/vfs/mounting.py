@@ -2,7 +2,7 @@
 
 Owns what these calls require (Linux fs/namespace.c) and the file systems that a program may mount: those that live in
 the sentry. Everything stays in the sandbox's own tree; the host is never asked to mount anything, and no file system
-can be mounted from a block device. There is one mount namespace and every mount in it is private.
+can be mounted from a block device. What a mount means to its peers and slaves is propagation.py's.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from pysentry.abi.errno import (
     ENOENT,
     ENOTDIR,
     EPERM,
+    LinuxError,
 )
 from pysentry.abi.fcntl import AT_FDCWD, O_ACCMODE, O_RDONLY
 from pysentry.abi.stat import is_directory
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs import notify
 from pysentry.vfs.dentry import Hold, children
-from pysentry.vfs.filesystem import filesystem_of
 from pysentry.vfs.filesystems.bind import BindFileSystem, make_bind_of
 from pysentry.vfs.filesystems.tree import make_tree
 from pysentry.vfs.mounts import (
+    SETTABLE,
     Mount,
     all_mounts,
     attach_mount,
-    detach_mount,
     first_root,
     mount_of,
-    mount_table,
     new_device,
 )
 from pysentry.vfs.permissions import is_capable
+from pysentry.vfs.propagation import change, copy_tree, drop_mount, echoes, graft, parts_of, place_in, take_off
 from pysentry.vfs.walk import resolve
 
 TYPE_CHECKING = False
@@ -54,7 +54,8 @@ MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED = 1 << 17, 1 << 18, 1 << 19, 1 <<
 MS_RELATIME, MS_STRICTATIME = 1 << 21, 1 << 24
 # SYNCHRONOUS, MANDLOCK, DIRSYNC, SILENT, POSIXACL, I_VERSION, LAZYTIME: true anyway, or without a meaning in memory.
 _MS_INDIFFERENT = 0x10 | 0x40 | 0x80 | 1 << 15 | 1 << 16 | 1 << 23 | 1 << 25
-_PROPAGATION = MS_UNBINDABLE | MS_PRIVATE | MS_SLAVE | MS_SHARED
+_MS_SILENT = 1 << 15
+_PROPAGATION = {MS_UNBINDABLE: "unbindable", MS_PRIVATE: "private", MS_SLAVE: "slave", MS_SHARED: "shared"}
 _KERNEL_ONLY = 1 << 26 | 1 << 28 | 1 << 29 | 1 << 30 | 1 << 31  # SUBMOUNT, NOSEC, BORN, ACTIVE, NOUSER
 MNT_FORCE, MNT_DETACH, MNT_EXPIRE, UMOUNT_NOFOLLOW = 1, 2, 4, 8
 
@@ -67,7 +68,6 @@ _FLAGS = (
     (MS_NODIRATIME, lib.SB_NODIRATIME),
     (MS_NOSYMFOLLOW, lib.SB_NOSYMFOLLOW),
 )
-SETTABLE = sum(ours for _, ours in _FLAGS)
 _SUFFIXES = {b"k": 10, b"m": 20, b"g": 30, b"t": 40}
 
 # File systems by name: made from the superblock's flags and the options.
@@ -103,12 +103,12 @@ def mount(task: Task, source: bytes | None, target: bytes, type_name: bytes | No
             _remount(at, flags)
         elif flags & MS_BIND:
             _bind(task, source, at, bool(flags & MS_REC))
-        elif flags & _PROPAGATION:
+        elif flags & sum(_PROPAGATION):
             set_propagation(at, flags)
         elif flags & MS_MOVE:
             _move(task, source, at)
         else:
-            _mount_new(source, at, type_name, flags, options)
+            _mount_new(task, source, at, type_name, flags, options)
 
 
 def _sb_flags(flags: int) -> int:
@@ -149,22 +149,23 @@ def _bind(task: Task, source: bytes | None, at: CDentry, is_recursive: bool) -> 
     shown = resolve(task, AT_FDCWD, source).require()
     if is_directory(shown.inode.mode) != is_directory(at.inode.mode):
         raise ENOTDIR("a directory and a file")
-    bind_tree(task, shown, at, is_recursive)
+    graft_new(task, bind_tree(task, shown, is_recursive), at)
 
 
-def bind_tree(task: Task, shown: CDentry, at: CDentry | None, is_recursive: bool) -> FileSystem:
-    """Shows a place at another, or (None) nowhere yet; with what is mounted below it. EINVAL: unbindable."""
+def bind_tree(task: Task, shown: CDentry, is_recursive: bool) -> Mount:
+    """Shows a place once more, nowhere yet; with what is mounted below it. EINVAL: unbindable."""
     if shown.sb.flags & lib.SB_UNBINDABLE:
         raise EINVAL("unbindable")
-    made = bind_one(shown, at)
-    if not is_recursive:
-        return made
-    for mount in mount_table(shown):
-        if mount.sb != made.sb and is_at_or_below(mount, shown) and not mount.sb.flags & lib.SB_UNBINDABLE:
-            inside = _same_place(task, shown, made.sb.root, mount.sb.covered)
-            if inside is not None:
-                bind_one(mount.sb.root, inside)
-    return made
+    return copy_tree(task, shown, is_recursive)[0][1]
+
+
+def graft_new(task: Task, mount: Mount, at: CDentry) -> None:
+    """graft() of what has just been made, and is given up if it fails."""
+    try:
+        graft(task, mount, at)
+    except LinuxError:
+        release_unused()
+        raise
 
 
 def unshare_mounts(task: Task) -> None:
@@ -174,73 +175,25 @@ def unshare_mounts(task: Task) -> None:
     check_may_mount(task)
     release_unused()
     fs = task.c.fs
-    old = first_root(fs.root)
-    mounts = mount_table(old)
-    new: CDentry = bind_one(old, None).sb.root
-    for mount in mounts:
-        place = None if mount.sb.covered == ffi.NULL else _same_place(task, old, new, mount.sb.covered)
-        if place is not None:
-            bind_one(mount.sb.root, place)
-    cwd = _same_place(task, old, new, fs.cwd)
-    lib.fs_set_root(fs, _same_place(task, old, new, fs.root) or new)
+    pairs = copy_tree(task, first_root(fs.root), is_recursive=True, with_unbindable=True)
+    copies = {mount.identity: copy for mount, copy in pairs}
+    new: CDentry = pairs[0][1].sb.root
+    root, cwd = (
+        place_in(task, copies[int(place.sb.id)], place) if int(place.sb.id) in copies else None
+        for place in (fs.root, fs.cwd)
+    )
+    lib.fs_set_root(fs, root or new)
     lib.fs_set_cwd(fs, cwd or new)
 
 
-def bind_one(shown: CDentry, at: CDentry | None) -> FileSystem:
-    source = mount_of(shown).source
-    made = make_bind_of(shown, shown.sb.flags & SETTABLE)
-    attach_mount(made, at, source)
-    return made
-
-
-def is_at_or_below(mount: Mount, ancestor: CDentry) -> bool:
-    """True for what is mounted somewhere below a dentry."""
-    place = mount.sb.covered
-    while place != ffi.NULL:
-        if place == ancestor:
-            return True
-        place = place.parent if place.parent != place else place.sb.covered
-    return False
-
-
-def put_beneath(file_system: FileSystem, top: Mount, source: str) -> None:
-    """MOVE_MOUNT_BENEATH: between a mount and what it covers."""
-    covered = top.sb.covered
-    with Hold(covered):
-        detach_mount(top)
-        attach_mount(file_system, covered, source)
-        attach_mount(top.file_system, file_system.sb.root, top.source)
-
-
-def _same_place(task: Task, one: CDentry, other: CDentry, place: CDentry) -> CDentry | None:
-    """Where a place below `one` is below `other`, mounts crossed; None: it is not there."""
-    names = []
-    while place != one:
-        if place.parent == place:
-            place = place.sb.covered
-        else:
-            names.append(bytes(ffi.buffer(place.name, place.name_len)))
-            place = place.parent
-    for name in reversed(names):
-        found = filesystem_of(other.sb).lookup(task, other, name)
-        if found is None:
-            return None
-        other = found
-        while other.mounted != ffi.NULL:
-            other = other.mounted
-    return other
-
-
 def set_propagation(at: CDentry, flags: int) -> None:
-    """Everything is private already; sharing would need another namespace to share with."""
-    kind = flags & _PROPAGATION
-    if kind not in (MS_PRIVATE, MS_SLAVE, MS_UNBINDABLE) or flags & ~(_PROPAGATION | MS_REC | 1 << 15):
+    """MS_SHARED and its kin, of one mount or (MS_REC) all below: do_change_type()."""
+    kind = _PROPAGATION.get(flags & ~(MS_REC | _MS_SILENT))
+    if kind is None:
         raise EINVAL("propagation")
-    first = require_mount_root(at)
-    for mount in mount_table(at):
-        if mount is first or (flags & MS_REC and is_at_or_below(mount, at)):
-            mount.sb.flags &= ~lib.SB_UNBINDABLE
-            mount.sb.flags |= lib.SB_UNBINDABLE if kind == MS_UNBINDABLE else 0
+    mount = require_mount_root(at)
+    for each in (mount, *parts_of(at)) if flags & MS_REC else (mount,):
+        change(each, kind)
 
 
 def _move(task: Task, source: bytes | None, at: CDentry) -> None:
@@ -252,10 +205,20 @@ def _move(task: Task, source: bytes | None, at: CDentry) -> None:
         raise EINVAL("the first root")
     if is_directory(moved.inode.mode) != is_directory(at.inode.mode):
         raise EINVAL("a directory and a file")
-    if at.sb == mount.sb or is_at_or_below(mount_of(at), moved):
+    check_may_move(mount, at)
+    graft(task, mount, at)
+
+
+def check_may_move(mount: Mount, at: CDentry) -> None:
+    """EINVAL: out of a shared mount, or something unbindable into one, of which peers could have no copy; ELOOP."""
+    parent = mount_of(at)
+    if mount.sb.covered != ffi.NULL and mount_of(mount.sb.covered).group:
+        raise EINVAL("out of a shared mount")
+    tree = (mount, *parts_of(mount.sb.root))
+    if parent.group and any(each.sb.flags & lib.SB_UNBINDABLE for each in tree):
+        raise EINVAL("unbindable")
+    if parent in tree:
         raise ELOOP("into itself")
-    detach_mount(mount)
-    attach_mount(mount.file_system, at, mount.source)
 
 
 def check_may_mount(task: Task) -> None:
@@ -264,7 +227,9 @@ def check_may_mount(task: Task) -> None:
         raise EPERM("CAP_SYS_ADMIN")
 
 
-def _mount_new(source: bytes | None, at: CDentry, type_name: bytes | None, flags: int, options: bytes) -> None:
+def _mount_new(
+    task: Task, source: bytes | None, at: CDentry, type_name: bytes | None, flags: int, options: bytes
+) -> None:
     if not type_name:
         raise EINVAL("no type")
     maker = makers.get(type_name)
@@ -273,7 +238,7 @@ def _mount_new(source: bytes | None, at: CDentry, type_name: bytes | None, flags
     made = maker(_sb_flags(flags), options)
     if is_directory(made.sb.root.inode.mode) != is_directory(at.inode.mode):
         raise ENOTDIR("a directory and a file")
-    attach_mount(made, at, (source or b"none").decode("utf-8", "surrogateescape"))
+    graft_new(task, attach_mount(made, None, (source or b"none").decode("utf-8", "surrogateescape")), at)
 
 
 # ---- tmpfs --------------------------------------------------------------------------------------------------------
@@ -352,11 +317,14 @@ def unmount(task: Task, target: bytes, flags: int) -> None:
             raise EAGAIN("marked now, unmounted the next time")
     elif not flags & MNT_DETACH and _is_used(mount.sb):
         raise EBUSY("in use")
-    for below in reversed(mount_table(at)):
-        if below is mount or (flags & MNT_DETACH and is_at_or_below(below, at)):
-            _expiring.discard(below.identity)
-            detach_mount(below)
-            _leaving.append(below.file_system)
+    leaving = [mount, *parts_of(at)] if flags & MNT_DETACH else [mount]
+    echoed = echoes(task, leaving)
+    if not flags & MNT_DETACH and any(_is_open(echo.sb) for echo in echoed):
+        raise EBUSY("in use at a peer")
+    for each in reversed([*leaving, *echoed]):
+        _expiring.discard(each.identity)
+        take_off(each)
+        _leaving.append(each.file_system)
     release_unused()
 
 
@@ -367,7 +335,7 @@ def release_unused() -> None:
     living = {first_root(place) for place in (mounts[0].sb.root, *_places(), *opened)}
     for mount in reversed(mounts):
         if first_root(mount.sb.root) not in living:
-            detach_mount(mount)
+            drop_mount(mount)
             _leaving.append(mount.file_system)
     for file_system in list(_leaving):
         sb = file_system.sb

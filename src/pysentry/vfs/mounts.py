@@ -44,20 +44,26 @@ _last_device = 32
 
 
 class Mount:
-    """One row of the mount table."""
+    """One row of the mount table. group, master: of which peer group it is a member, of which a slave; 0: of none."""
 
-    __slots__ = ("file_system", "parent", "sb", "source")
+    __slots__ = ("file_system", "group", "master", "sb", "source")
 
-    def __init__(self, file_system: FileSystem, parent: CSuperblock | None, source: str) -> None:
+    def __init__(self, file_system: FileSystem, source: str) -> None:
         self.file_system = file_system
         self.sb = file_system.sb
-        self.parent = parent
         self.source = source
+        self.group = 0
+        self.master = 0
 
     @property
     def identity(self) -> int:
         """The mount id, as statx shows it."""
         return int(self.sb.id)
+
+    @property
+    def parent_identity(self) -> int:
+        """Of the mount that it is mounted in; of the first root, and of what is in no tree, its own."""
+        return int(self.sb.covered.sb.id) if self.sb.covered != ffi.NULL else self.identity
 
     @property
     def mountpoint(self) -> bytes:
@@ -90,6 +96,8 @@ _OPTION_WORDS = (
     (lib.SB_NODIRATIME, "nodiratime"),
     (lib.SB_NOSYMFOLLOW, "nosymfollow"),
 )
+SETTABLE = lib.SB_RDONLY | sum(flag for flag, _ in _OPTION_WORDS)
+"""SB_* that a mount says of itself."""
 
 
 def _root_in_file_system(sb: CSuperblock) -> bytes:
@@ -125,6 +133,16 @@ def mount_of(dentry: CDentry) -> Mount:
     raise EINVAL("detached")
 
 
+def is_at_or_below(mount: Mount, ancestor: CDentry) -> bool:
+    """True for what is mounted somewhere below a dentry."""
+    place = mount.sb.covered
+    while place != ffi.NULL:
+        if place == ancestor:
+            return True
+        place = place.parent if place.parent != place else place.sb.covered
+    return False
+
+
 def detach_mount(mount: Mount) -> None:
     """Takes a mount out of the tree; what is open in it stays."""
     covered = mount.sb.covered
@@ -142,12 +160,23 @@ def new_device() -> int:
     return os.makedev(0, _last_device)
 
 
-def attach_mount(file_system: FileSystem, at: CDentry | None, source: str) -> CDentry:
-    """Mounts a file system on a dentry (None: it is the first root). Returns its root."""
-    parent = None if at is None else topmost(at).sb
-    lib.mount_attach(ffi.NULL if at is None else at, file_system.sb)
-    _mounts.append(Mount(file_system, parent, source))
-    return file_system.sb.root
+def put_mount(mount: Mount, at: CDentry | None) -> None:
+    """Puts a mount that is not in the table on a dentry, or on what is mounted there; None: it is a first root."""
+    lib.mount_attach(ffi.NULL if at is None else at, mount.sb)
+    _mounts.append(mount)
+
+
+def move_mount(mount: Mount, at: CDentry) -> None:
+    """With what is mounted below it, also out of no tree."""
+    detach_mount(mount)
+    put_mount(mount, at)
+
+
+def attach_mount(file_system: FileSystem, at: CDentry | None, source: str) -> Mount:
+    """Mounts a file system on a dentry (None: it is a first root)."""
+    mount = Mount(file_system, source)
+    put_mount(mount, at)
+    return mount
 
 
 def add_here(directory: CDentry, name: bytes, mode: int) -> CDentry:
@@ -190,7 +219,7 @@ class RootBuilder:
         overlay = make_tree(lib.SB_CACHED, 0, lower)
         overlay.sb.dev = overlay.sb.root.inode.dev
         overlay.sb.next_ino = FIRST_UPPER_INO
-        self.root = attach_mount(overlay, None, source)
+        self.root = attach_mount(overlay, None, source).sb.root
 
     def mount(self, file_system: FileSystem, path: bytes, source: str) -> CDentry:
         """Mounts at a path, which is made (in memory) if it is not there. MountError."""
@@ -198,7 +227,7 @@ class RootBuilder:
             at = self.mount_point(path, is_directory(file_system.sb.root.inode.mode))
         except LinuxError as error:
             raise MountError(f"cannot mount {source} at {os.fsdecode(path)}: {error}") from None
-        return attach_mount(file_system, at, source)
+        return attach_mount(file_system, at, source).sb.root
 
     def find(self, path: bytes) -> CDentry | None:
         """What a path names now, symlinks followed."""

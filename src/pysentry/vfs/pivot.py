@@ -8,7 +8,7 @@ from pysentry.abi.stat import is_directory
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs.dentry import Hold, topmost
 from pysentry.vfs.mounting import check_may_mount, require_mount_root
-from pysentry.vfs.mounts import attach_mount, detach_mount, mount_of
+from pysentry.vfs.mounts import detach_mount, mount_of, put_mount
 from pysentry.vfs.walk import resolve
 
 TYPE_CHECKING = False
@@ -31,14 +31,17 @@ def pivot_root(task: Task, new_root: bytes, put_old: bytes) -> None:
         new_mount, root_mount = require_mount_root(new), require_mount_root(root)
         if new_mount.sb.covered == ffi.NULL or not _is_below(old, new) or not _is_below(new, root):
             raise EINVAL("not below each other")
+        beside = (place for place in (new_mount.sb.covered, root_mount.sb.covered, old) if place != ffi.NULL)
+        if any(mount_of(place).group for place in beside):
+            raise EINVAL("in a shared mount")
         with Hold(old, root):
             above = root_mount.sb.covered
             if above != ffi.NULL:
                 lib.dentry_ref(above)
             detach_mount(new_mount)
             detach_mount(root_mount)
-            attach_mount(new_mount.file_system, None if above == ffi.NULL else above, new_mount.source)
-            attach_mount(root_mount.file_system, old, root_mount.source)
+            put_mount(new_mount, None if above == ffi.NULL else above)
+            put_mount(root_mount, old)
             if above != ffi.NULL:
                 lib.dentry_unref(above)
             _take_along(root, new)

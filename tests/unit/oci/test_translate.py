@@ -91,7 +91,7 @@ def test_everything() -> None:
     assert warnings == [
         "linux.mountLabel is ignored: SELinux labels are not applied",
         "linux.personality.flags are ignored",
-        "linux.rootfsPropagation=slave has no effect: mounts stay in the sandbox",
+        "linux.rootfsPropagation=slave: not to and from the host",
         "can't raise ambient capability CAP_NET_BIND_SERVICE: not permitted and inheritable",
         "process.apparmorProfile is ignored",
         "process.selinuxLabel is ignored",

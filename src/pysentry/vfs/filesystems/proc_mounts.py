@@ -6,6 +6,7 @@ import os
 
 from pysentry.platform.native import lib
 from pysentry.vfs import mounts as vfs_mounts
+from pysentry.vfs.propagation import visible_master
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,25 +36,35 @@ def mountinfo(subject: Subject) -> bytes:
     """proc_pid_mountinfo(5)."""
     lines = []
     for mount in vfs_mounts.mount_table(subject.c.fs.root):
-        parent = mount.parent.id if mount.parent is not None else mount.identity
         dev = mount.sb.dev
         read = b"ro" if mount.sb.flags & lib.SB_RDONLY else b"rw"
         lines.append(
-            b"%d %d %d:%d %s %s %s - %s %s %s\n"
+            b"%d %d %d:%d %s %s %s%s - %s %s %s\n"
             % (
                 mount.identity,
-                parent,
+                mount.parent_identity,
                 os.major(dev),
                 os.minor(dev),
                 escape(mount.root),
                 escape(mount.mountpoint),
                 ",".join(mount.options).encode(),
+                _propagation(subject, mount).encode(),
                 _type(mount),
                 _source(mount),
                 read,
             )
         )
     return b"".join(lines)
+
+
+def _propagation(subject: Subject, mount: Mount) -> str:
+    """Optional fields."""
+    text = f" shared:{mount.group}" if mount.group else ""
+    if mount.master:
+        text += f" master:{mount.master}"
+        visible = visible_master(mount, subject.c.fs.root)
+        text += f" propagate_from:{visible}" if visible not in (0, mount.master) else ""
+    return text + (" unbindable" if mount.sb.flags & lib.SB_UNBINDABLE else "")
 
 
 def mountstats(subject: Subject) -> bytes:
