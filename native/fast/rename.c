@@ -15,17 +15,20 @@ static bool is_about_name(int error, const struct vfs_path *path)
     return path->parent && (error == -ENOENT || error == -ENAMETOOLONG);
 }
 
-static int second_walk(struct task *t, struct vfs_path *first, int dirfd, const char *name, struct vfs_path *path)
+/* Keeps what the first walk found while the second one goes on: that may trim the cache, and of a bind it may see that the host
+ * has put something else there. */
+static void hold(const struct vfs_path *path)
 {
-    struct dentry *parent = first->parent, *found = first->dentry;
-    dentry_ref(parent); /* the walk may trim the cache */
-    if (found)
-        dentry_ref(found);
-    int error = walk_at(t, dirfd, name, WALK_PARENT, path);
-    if (found)
-        dentry_unref(found);
-    dentry_unref(parent);
-    return error;
+    dentry_ref(path->parent);
+    if (path->dentry)
+        dentry_ref(path->dentry);
+}
+
+static void let_go(const struct vfs_path *path)
+{
+    if (path->dentry)
+        dentry_unref(path->dentry);
+    dentry_unref(path->parent);
 }
 
 /* vfs_rename() once both places are known. */
@@ -76,61 +79,68 @@ static void move_name(const struct vfs_path *from, const struct vfs_path *to)
     directory_changed(to->parent);
 }
 
-static int64_t rename_at(struct task *t, int from_fd, uint64_t user_from, int to_fd, uint64_t user_to, uint32_t flags)
+/* The first walk is done (from, held; from_error: what is wrong with its last component); now the second, and the rest. */
+static int64_t rename_to(struct task *t, const struct vfs_path *from, int from_error, int to_fd, uint64_t user_to, uint32_t flags)
 {
-    char from_name[PATH_CAP], to_name[PATH_CAP];
-    struct vfs_path from, to;
-    if (flags & ~RENAME_KNOWN_FLAGS)
-        return -EINVAL;
-    int64_t len = um_read_cstr(t, user_from, from_name, sizeof from_name);
+    char to_name[PATH_CAP];
+    struct vfs_path to;
+    int64_t len = um_read_cstr(t, user_to, to_name, sizeof to_name);
     if (len < 0)
         return len;
-    int from_error = walk_at(t, from_fd, from_name, WALK_PARENT, &from);
-    if (from_error && !is_about_name(from_error, &from))
-        return from_error;
-    len = um_read_cstr(t, user_to, to_name, sizeof to_name);
-    if (len < 0)
-        return len;
-    if (from.dentry && from.dentry->sb != from.parent->sb)
+    if (from->dentry && from->dentry->sb != from->parent->sb)
         return SENTRY_PUNT; /* a mount point */
-    int to_error = second_walk(t, &from, to_fd, to_name, &to);
+    int to_error = walk_at(t, to_fd, to_name, WALK_PARENT, &to);
     if (to_error && !is_about_name(to_error, &to))
         return to_error;
     if (flags & ~RENAME_NOREPLACE_FLAG)
         return SENTRY_PUNT;
-    if (from.parent->sb != to.parent->sb)
+    if (from->parent->sb != to.parent->sb)
         return -EXDEV;
-    if (from.last != LAST_NORMAL)
+    if (from->last != LAST_NORMAL)
         return -EBUSY;
     if (to.last != LAST_NORMAL)
         return flags & RENAME_NOREPLACE_FLAG ? -EEXIST : -EBUSY;
-    if (!can_change(from.parent) || !can_change(to.parent) || (to.dentry && to.dentry->sb != to.parent->sb))
+    if (!can_change(from->parent) || !can_change(to.parent) || (to.dentry && to.dentry->sb != to.parent->sb))
         return SENTRY_PUNT;
-    if (from.parent->sb->flags & SB_RDONLY)
+    if (from->parent->sb->flags & SB_RDONLY)
         return -EROFS;
     if (from_error || to_error == -ENAMETOOLONG)
         return from_error ? from_error : to_error;
     if (to.dentry && (flags & RENAME_NOREPLACE_FLAG))
         return -EEXIST;
-    struct dentry *d = from.dentry;
+    struct dentry *d = from->dentry;
     bool is_dir = S_ISDIR(d->inode->mode);
-    if (!is_dir && (from.has_slash || to.has_slash))
+    if (!is_dir && (from->has_slash || to.has_slash))
         return -ENOTDIR;
     if (is_subdir(to.parent, d))
         return -EINVAL;
-    if (to.dentry && is_subdir(from.parent, to.dentry))
+    if (to.dentry && is_subdir(from->parent, to.dentry))
         return -ENOTEMPTY;
     if ((d->inode->flags | (to.dentry ? to.dentry->inode->flags : 0)) & (INODE_WATCHED | INODE_PYTHON))
         return SENTRY_PUNT;
     if (to.dentry && to.dentry->inode == d->inode)
         return 0;
-    int error = may_rename(t, &from, &to);
+    int error = may_rename(t, from, &to);
     if (!error && is_dir && to.dentry)
         error = is_empty(to.dentry);
     if (error)
         return error;
-    move_name(&from, &to);
+    move_name(from, &to);
     return 0;
+}
+
+static int64_t rename_at(struct task *t, int from_fd, uint64_t user_from, int to_fd, uint64_t user_to, uint32_t flags)
+{
+    struct vfs_path from;
+    if (flags & ~RENAME_KNOWN_FLAGS)
+        return -EINVAL;
+    int error = user_walk(t, from_fd, user_from, WALK_PARENT, &from);
+    if (error && !is_about_name(error, &from))
+        return error;
+    hold(&from);
+    int64_t result = rename_to(t, &from, error, to_fd, user_to, flags);
+    let_go(&from);
+    return result;
 }
 
 int64_t fast_rename(struct task *t, struct trap *tr)
@@ -157,24 +167,15 @@ static int may_link(const struct task *t, const struct inode *i)
     return is_special || inode_permission(t->cred, i, 4 | 2) ? -EPERM : 0;
 }
 
-static int64_t link_at(struct task *t, int from_fd, uint64_t user_from, int to_fd, uint64_t user_to, int flags)
+/* The file is found (d, held); now its new name. */
+static int64_t link_to(struct task *t, struct dentry *d, int to_fd, uint64_t user_to)
 {
     char name[PATH_CAP], lower[PATH_CAP];
-    struct vfs_path from, to;
-    if (flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
-        return -EINVAL;
-    if (flags & AT_EMPTY_PATH)
-        return SENTRY_PUNT;
-    int error = user_walk(t, from_fd, user_from, flags & AT_SYMLINK_FOLLOW ? WALK_FOLLOW : 0, &from);
-    if (error)
-        return error;
-    struct dentry *d = from.dentry;
+    struct vfs_path to;
     int64_t len = um_read_cstr(t, user_to, name, sizeof name);
     if (len < 0)
         return len;
-    dentry_ref(d);
-    error = find_new(t, to_fd, name, false, &to);
-    dentry_unref(d);
+    int error = find_new(t, to_fd, name, false, &to);
     if (error)
         return error;
     if (d->sb != to.parent->sb)
@@ -201,6 +202,22 @@ static int64_t link_at(struct task *t, int from_fd, uint64_t user_from, int to_f
     i->ctime_ns = realtime_ns();
     add_upper(to.parent, &to, i);
     return 0;
+}
+
+static int64_t link_at(struct task *t, int from_fd, uint64_t user_from, int to_fd, uint64_t user_to, int flags)
+{
+    struct vfs_path from;
+    if (flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
+        return -EINVAL;
+    if (flags & AT_EMPTY_PATH)
+        return SENTRY_PUNT;
+    int error = user_walk(t, from_fd, user_from, flags & AT_SYMLINK_FOLLOW ? WALK_FOLLOW : 0, &from);
+    if (error)
+        return error;
+    dentry_ref(from.dentry);
+    int64_t result = link_to(t, from.dentry, to_fd, user_to);
+    dentry_unref(from.dentry);
+    return result;
 }
 
 int64_t fast_link(struct task *t, struct trap *tr)

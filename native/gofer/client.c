@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define BODY_OFFSET sizeof(struct gofer_header)
+#define ERRNO_MAX 4095u /* beyond it are the engine's own words (sentry.h): never the gofer's to say */
 
 union control {
     struct cmsghdr header;
@@ -66,7 +67,8 @@ static int send_request(struct gofer_client *client, uint32_t op, const void *bo
     }
 }
 
-/* Waits for one message in client->message. Returns its length or -ECONNRESET; `control` gets its descriptors. */
+/* Waits for one message in client->message. Returns its length (0: the gofer hung up, or sent descriptors alone) or -ECONNRESET;
+ * `control` gets its descriptors. */
 static ssize_t receive_reply(struct gofer_client *client, union control *control, struct msghdr *message)
 {
     struct iovec part = {.iov_base = client->message, .iov_len = sizeof(client->message)};
@@ -79,9 +81,9 @@ static ssize_t receive_reply(struct gofer_client *client, union control *control
         message->msg_control = control->bytes;
         message->msg_controllen = sizeof(control->bytes);
         ssize_t got = recvmsg(client->fd, message, flags);
-        if (got > 0)
+        if (got >= 0)
             return got;
-        if (got == 0 || (errno != EAGAIN && errno != EINTR))
+        if (errno != EAGAIN && errno != EINTR)
             return is_dead(client);
         if (client->spin_ns) {
             uint64_t now = now_ns();
@@ -151,7 +153,7 @@ static int round_trip(struct gofer_client *client, uint32_t op, const void *body
     take_fds(&message, fds, n_fds);
     memcpy(&head, client->message, sizeof(head));
     bool is_reply = (size_t)got >= sizeof(head) && head.length == (size_t)got && !(message.msg_flags & MSG_TRUNC) &&
-                    head.op == op && head.id == client->next_id && head.error >= 0 && head.error < 4096;
+                    head.op == op && head.id == client->next_id && (uint32_t)head.error <= ERRNO_MAX;
     if (!is_reply || (head.error && n_fds && *n_fds)) {
         close_fds(fds, n_fds);
         return is_dead(client);
@@ -233,7 +235,8 @@ int gofer_walk(struct gofer_client *client, uint32_t tree, const char *path, uin
         return size;
     if ((size_t)size >= sizeof(reply))
         memcpy(&reply, reply_body(client), sizeof(reply));
-    if ((size_t)size < sizeof(reply) || reply.count > GOFER_MESSAGE_MAX || reply.count < n_base || reply.target_len > GOFER_MESSAGE_MAX ||
+    if ((size_t)size < sizeof(reply) || reply.count > GOFER_MESSAGE_MAX || reply.count < n_base ||
+        reply.target_len > GOFER_MESSAGE_MAX || reply.stop > ERRNO_MAX ||
         (size_t)size != sizeof(reply) + reply.count * sizeof(struct gofer_attr) + reply.target_len) {
         close_fds(&answer->fd, &n_fds);
         return is_dead(client);
@@ -373,10 +376,14 @@ int gofer_open_many(struct gofer_client *client, uint32_t tree, const char *path
         return is_dead(client);
     }
     for (uint32_t i = 0; i < count; i++) {
-        int32_t error;
+        uint32_t error;
         memcpy(&error, reply_body(client) + sizeof(reply) + i * sizeof(error), sizeof(error));
+        if (error > ERRNO_MAX) { /* a negative one would be a descriptor */
+            close_fds(got, &n_fds);
+            return is_dead(client);
+        }
         /* Fewer than announced: our own table is full and the kernel dropped them. */
-        fds[i] = error ? -error : used < n_fds ? got[used++] : -EMFILE;
+        fds[i] = error ? -(int)error : used < n_fds ? got[used++] : -EMFILE;
     }
     while (used < n_fds)
         close(got[used++]);

@@ -332,8 +332,12 @@ int gofer_fs_list(struct dentry *dir)
                 is_complete = false; /* named but not to be looked at: a lookup finds out why */
                 continue;
             }
+            if (last) /* a name that comes twice, the second time as another file, takes its own dentry away */
+                dentry_ref(last);
             struct dentry *d = insert(dir, name, e->name_len, &e->attr, name + e->name_len, e->target_len);
-            dentry_place_after(d, last);
+            dentry_place_after(d, last && !(last->flags & DENTRY_UNHASHED) ? last : NULL);
+            if (last)
+                dentry_unref(last);
             last = d;
         }
         cookie = answer.next_cookie;

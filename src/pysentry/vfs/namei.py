@@ -208,16 +208,17 @@ def rename(
         if new.name in SPECIAL_NAMES:
             raise EEXIST(repr(new.name)) if flags & RENAME_NOREPLACE else EBUSY(repr(new.name))
         check_writable(old.parent.sb)
-        source = lookup_last(task, old)
-        if source is None:
-            raise ENOENT(repr(old.name))
-        with Hold(source, new.parent):
-            target = lookup_last(task, new)
-            if target is None:
-                _rename(task, old, new, source, None, flags)
-            else:
-                with Hold(target):
-                    _rename(task, old, new, source, target, flags)
+        with Hold(new.parent):  # of a bind, what the host put in a directory's place may take it away
+            source = lookup_last(task, old)
+            if source is None:
+                raise ENOENT(repr(old.name))
+            with Hold(source):
+                target = lookup_last(task, new)
+                if target is None:
+                    _rename(task, old, new, source, None, flags)
+                else:
+                    with Hold(target):
+                        _rename(task, old, new, source, target, flags)
 
 
 def _rename(task: Task, old: Walk, new: Walk, source: CDentry, target: CDentry | None, flags: int) -> None:

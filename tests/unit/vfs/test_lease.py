@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pysentry.platform.native import lib
+from pysentry.vfs import namei
 from tests.unit.vfs.kernel_in_process import Kernel, bind_kernel
 
 LONG_NS = 1 << 50
@@ -124,3 +125,25 @@ def test_attributes_of_a_file_that_lost_the_name_it_was_opened_by(kernel: Kernel
     kernel.call("fchmod", fd, 0o640)
     assert kernel.fstat(fd).mode & 0o7777 == 0o640
     kernel.close(fd)
+
+
+def test_the_directories_of_a_rename_are_held(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looks the old name up again may find that the host put another directory there, above the new name's."""
+    directories, references = [], []
+    real_parent, real_last = namei.resolve_parent, namei.lookup_last
+
+    def resolve_parent(*args):  # type: ignore[no-untyped-def]
+        walk = real_parent(*args)
+        directories.append(walk.parent)
+        return walk
+
+    def lookup_last(*args):  # type: ignore[no-untyped-def]
+        references.append([directory.refs for directory in directories])
+        return real_last(*args)
+
+    monkeypatch.setattr(namei, "resolve_parent", resolve_parent)
+    monkeypatch.setattr(namei, "lookup_last", lookup_last)
+    with pytest.raises(OSError, match="EINVAL"):
+        kernel.rename("/d", "/d/e/new")
+    assert len(references) == 2
+    assert all(len(counts) == 2 and all(counts) for counts in references)
