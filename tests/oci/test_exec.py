@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from tests.harness.bundles import Config, make_rootfs
 from tests.harness.console import console_listener, read_terminal, receive_master
 from tests.harness.patience import PATIENCE_S, wait_until
 from tests.harness.raw_runtime import ENDS_ON_TERM, WAITS, Container, RawRuntime, wait_for
@@ -29,6 +30,40 @@ def test_exec_options(raw: RawRuntime) -> None:
     options = ["--cwd", "/tmp", "--env", "A=1", "--user", "1000:1000"]
     done = raw.call("exec", *options, container.identity, "sh", "-c", "pwd; echo $A; id -u; id -g")
     assert done.stdout.split() == ["/tmp", "1", "1000", "1000"]
+
+
+def test_exec_has_a_home(raw: RawRuntime) -> None:
+    """An empty one is none."""
+    container = raw.start(*WAITS)
+    shown = raw.call("exec", "--env", "HOME=", container.identity, "env").stdout.splitlines()
+    assert [line for line in shown if line.startswith("HOME=")] in (["HOME=/"], ["HOME=/root"])
+
+
+def test_exec_raises_ambient_capabilities(raw: RawRuntime) -> None:
+    """Where something is inheritable; of that, not more."""
+    if not raw.is_ours:
+        pytest.skip("Debian's runc raises what it cannot")
+
+    def change(document: Config) -> None:
+        sets = {"bounding": [0, 34], "permitted": [0], "effective": [], "inheritable": [0, 34], "ambient": [0]}
+        names = {0: "CAP_CHOWN", 34: "CAP_SYSLOG"}
+        document["process"]["capabilities"] = {kind: [names[n] for n in numbers] for kind, numbers in sets.items()}
+
+    container = raw.start(*WAITS, change=change)
+    shown = raw.call("exec", "--cap", "CAP_SYSLOG", container.identity, "cat", "/proc/self/status").stdout
+    masks = dict(line.split(":\t") for line in shown.splitlines() if line.startswith("Cap"))
+    assert {kind: int(mask, 16) for kind, mask in masks.items()} == dict.fromkeys(masks, 1 << 34 | 1)
+
+
+def test_a_missing_interpreter_is_told_in_the_words_of_runc(raw: RawRuntime) -> None:
+    if not raw.is_ours:
+        pytest.skip("Debian's has other words")
+    raw.rootfs = make_rootfs(raw.directory / "own")
+    (raw.rootfs / "script").write_text("#!/no/interpreter\n")
+    (raw.rootfs / "script").chmod(0o755)
+    container = raw.start(*WAITS)
+    done = raw.call("exec", container.identity, "/script", status=None)
+    assert "exec /script: no such file or directory" in done.stderr
 
 
 def test_exec_process_file(raw: RawRuntime) -> None:

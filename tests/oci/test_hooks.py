@@ -143,6 +143,13 @@ def test_start_fails_with_its_hook(raw: RawRuntime) -> None:
     assert container.status == "stopped"
 
 
+def test_a_hook_that_a_signal_ended(raw: RawRuntime) -> None:
+    bundle = raw.bundle(*WAITS, change=with_hooks({"createRuntime": [script(raw, "createRuntime", "kill -SYS $$")]}))
+    status, told = raw.leave("create", "--bundle", str(bundle), raw.identity(), status=None)
+    assert status != 0
+    assert "bad system call" in told.lower()
+
+
 def test_a_start_hook_has_its_words_and_the_programs_environment(raw: RawRuntime) -> None:
     if not raw.is_ours:
         pytest.skip("runc 1.1 gives it no environment")

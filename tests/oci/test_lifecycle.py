@@ -113,6 +113,15 @@ def test_created_container_is_killed(raw: RawRuntime) -> None:
     assert container.status == "stopped"
 
 
+def test_created_container_ends_by_a_signal_to_its_process(raw: RawRuntime) -> None:
+    """As `kill` does it; a pidfd's holder has only this."""
+    container = raw.create(*WAITS)
+    os.kill(container.pid, signal.SIGTERM)
+    ended = container.wait()
+    assert ended == ("killed", signal.SIGTERM) or not raw.is_ours
+    assert container.status == "stopped"
+
+
 def test_zombies_are_dead(raw: RawRuntime) -> None:
     """Nobody waited for it yet: still it is stopped, and can be deleted."""
     container = raw.start("true")
@@ -157,6 +166,9 @@ def test_ps(raw: RawRuntime) -> None:
     table = container.call("ps").stdout.splitlines()
     assert "PID" in table[0].split()
     assert len(table) == 4 or not raw.is_ours
+    container.kill()
+    container.wait()
+    assert len(container.call("ps").stdout.splitlines()) == 1
 
 
 @pytest.mark.both_platforms

@@ -283,13 +283,18 @@ def test_tmpfs_and_its_limits(raw: RawRuntime, root: Path) -> None:
         mount("/t", "tmpfs", "tmpfs", "size=1m", "mode=710", "uid=5", "gid=6"),
         mount("/few", "tmpfs", "tmpfs", "nr_inodes=4"),
         mount("/old", "tmpfs", "tmpfs", "tmpcopyup"),
+        mount("/as-before", "tmpfs", "tmpfs"),
+        mount("/made", "tmpfs", "tmpfs"),
     )
+    (root / "as-before").mkdir()
+    (root / "as-before").chmod(0o7751)
     script = """
-        stat -c %a:%u:%g /t; dd if=/dev/zero of=/t/f bs=4096 count=1000 2>/dev/null || echo full; stat -c %s /t/f
+        stat -c %a:%u:%g /t /as-before /made
+        dd if=/dev/zero of=/t/f bs=4096 count=1000 2>/dev/null || echo full; stat -c %s /t/f
         df /t | tail -1 | awk '{print $2, $4}'; rm /t/f; echo room > /t/g && cat /t/g
         for i in 1 2 3 4 5; do (echo > /few/$i) 2>/dev/null || echo no $i; done; cat /old/kept; echo new > /old/new"""
     lines = shell(raw, script, with_mounts(*mounts))
-    assert lines == ["710:5:6", "full", "1048576", "1024 0", "room", "no 4", "no 5", "kept"]
+    assert lines == ["710:5:6", "7751:0:0", "1777:0:0", "full", "1048576", "1024 0", "room", "no 4", "no 5", "kept"]
     assert os.listdir(root / "old") == ["kept"]
 
 

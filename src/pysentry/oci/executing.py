@@ -11,6 +11,7 @@ import os
 from pysentry.oci import client, console, ending, pidfile, proxy
 from pysentry.oci.document import parse
 from pysentry.oci.errors import CgroupError, ContainerFailedError, ExecStateError, NotRunningError, OciError, UsageError
+from pysentry.oci.host_process import name_of_signal
 from pysentry.oci.spec_process import Process, read_process
 from pysentry.oci.state import CONFIG, CREATED, PAUSED, RUNNING
 from pysentry.oci.translate_process import process_spec
@@ -133,7 +134,8 @@ def _changed(process: Process, asked: Execution) -> Process:
     process.user.additional_gids = (*process.user.additional_gids, *asked.additional_gids)
     if asked.capabilities:
         sets = dict(process.capabilities or {})
-        for kind in ("bounding", "effective", "permitted"):
+        # Only what is inheritable can be ambient: the rest of that set is not raised.
+        for kind in ("bounding", "effective", "permitted", *(("ambient",) if sets.get("inheritable") else ())):
             sets[kind] = (*sets.get(kind, ()), *asked.capabilities)
         process.capabilities = sets
     return process
@@ -254,7 +256,7 @@ def run_inside(directory: Directory, hook: Document, state: bytes) -> str:
     if status is None:
         return f"hook ran past specified timeout of {timeout_s}s"
     if os.WIFSIGNALED(status):
-        return f"signal: {os.WTERMSIG(status)}"
+        return f"signal: {name_of_signal(os.WTERMSIG(status))}"
     return f"exit status {os.WEXITSTATUS(status)}, output: {printed}" if os.WEXITSTATUS(status) else ""
 
 

@@ -10,7 +10,7 @@ import os
 import select
 
 from pysentry.oci.errors import HookError
-from pysentry.oci.host_process import SIGKILL
+from pysentry.oci.host_process import SIGKILL, name_of_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _wait(pid: int, timeout_s: float | None) -> str:
     if is_late:
         return f"hook ran past specified timeout of {timeout_s}s"
     if os.WIFSIGNALED(status):
-        return f"signal: {os.WTERMSIG(status)}"
+        return f"signal: {name_of_signal(os.WTERMSIG(status))}"
     return f"exit status {os.WEXITSTATUS(status)}" if os.WEXITSTATUS(status) else ""
 
 

@@ -12,6 +12,11 @@ import select
 SIGKILL, SIGSTOP = 9, 19
 
 
+def name_of_signal(number: int) -> str:
+    """In the words of runc's messages: "bad system call"."""
+    return (_signal.strsignal(number) or str(number)).lower()
+
+
 def use_all_cpus() -> None:
     """Ourselves and what we fork: those of our cgroup, whatever CPUs our caller is bound to; as runc has it."""
     try:

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 def pids_inside(directory: Directory) -> list[int]:
     """Host pids: the one that `create` told, which engines look for, and those of the programs. Of a frozen container
-    all of its cgroup's: its sentry can't be asked. Raises NotRunningError."""
+    all of its cgroup's: its sentry can't be asked. A stopped one has none. Raises NotRunningError: not made yet."""
     record = directory.load()
     status = ending.status_of(directory, record)
-    if status in (STOPPED, CREATING):
+    if status == STOPPED:
+        return []
+    if status == CREATING:
         raise NotRunningError
     if status == PAUSED and record.cgroup:
         return cgroups.reopen(record.cgroup).pids()

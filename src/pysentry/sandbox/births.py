@@ -70,14 +70,15 @@ class Maker:
             ) from None
         path = command.find_now(process.program or process.argv[0], process.env, cred, self._root, cwd)
         argv = [os.fsencode(word) for word in process.argv]
-        settings = [os.fsencode(f"{name}={value}") for name, value in process.env.items()]
+        has_home = bool(process.env.get("HOME"))
+        settings = [os.fsencode(f"{name}={value}") for name, value in process.env.items() if name != "HOME" or has_home]
         new = Birth(os.fsencode(path), argv, settings, cred, self._root, cwd)
         new.umask = 0o022 if process.umask is None else process.umask
         new.seccomp = process.seccomp
         rlimits = process.rlimits
 
         def prepare(task: Task) -> None:
-            if not process.env.get("HOME"):
+            if not has_home:
                 settings.append(b"HOME=" + _home(task, process.uid))
             group = task.c.group
             self._limits(group)

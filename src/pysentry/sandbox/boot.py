@@ -126,7 +126,7 @@ def boot(config: RunConfig, gofer: Gofer, channel: BootChannel | None = None) ->
         if config.trace is not None:
             start_trace(outputs.trace)
         lock_up(namespaces.proc_fd, fifo_directory)
-        outside.start()
+        outside.start(None if channel is None else control.ends_unstarted)
         if terminal is not None:
             terminal.start()
         if channel is not None:

@@ -82,11 +82,14 @@ def _why_not(path: str, cred: CCredentials, root: CDentry, cwd: CDentry) -> int:
     return 0 if inode.mode & S_IFMT == S_IFREG and inode.mode & 0o111 else EACCES
 
 
-def refused(name: str, number: int, exists: bool) -> CommandError:
-    """Why the first exec failed, in words. `exists`: the file itself is there, so ENOENT is its interpreter's."""
+def refused(name: str, number: int, exists: bool, is_container: bool = False) -> CommandError:
+    """Why the first exec failed, in words; of a container, in runc's. `exists`: the file itself is there, so ENOENT is
+    its interpreter's."""
     reason = _REASONS.get(number) or os.strerror(number).lower()
     if number in (ENOENT, ENOTDIR) and not exists:
         return CommandError(f"{name}: no such file or directory", EXIT_NOT_FOUND)
     if number == ENOENT:
+        if is_container:
+            return CommandError(f"exec {name}: {reason}", EXIT_NOT_EXECUTABLE)
         return CommandError(f"{name}: its interpreter (ELF or #!) does not exist in the sandbox", EXIT_NOT_EXECUTABLE)
     return CommandError(f"{name}: {reason}", EXIT_NOT_EXECUTABLE)

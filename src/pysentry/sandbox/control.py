@@ -81,6 +81,13 @@ class Control:
         self.startup_ns = time.monotonic_ns() - started_ns
         watch_quietly(self._listener.fileno(), POLLIN, self._on_connection)
 
+    def ends_unstarted(self, number: int) -> bool:
+        """True: nothing runs yet that could handle the signal, so it has ended the container."""
+        if self.has_started or not number or number in _SPARED:
+            return False
+        lib.engine_end_init(number)
+        return True
+
     def _on_connection(self, _revents: int) -> None:
         while True:
             try:
@@ -185,8 +192,8 @@ class Connection:
         if not isinstance(number, int) or not 0 <= number <= 64:
             raise ProtocolError("signal")
         control = self._control
-        if not control.has_started and number and number not in _SPARED:
-            lib.engine_end_init(number)  # nothing runs yet that could handle it
+        if control.ends_unstarted(number):
+            pass
         elif message.get("all"):
             for group in all_groups():
                 lib.group_kill(group, number)
@@ -285,7 +292,7 @@ _OPERATIONS: dict[str, Callable[[Connection, Message], Message | None]] = {
 
 def refusal(name: bytes, number: int, exists: bool) -> Message:
     """Why a program could not be executed, with the exit status that says so."""
-    error = command.refused(os.fsdecode(name), number, exists)
+    error = command.refused(os.fsdecode(name), number, exists, is_container=True)
     return {"error": str(error), "status": error.status}
 
 

@@ -58,6 +58,7 @@ class Outside:
         self._kill_all = kill_all
         self._terminal = terminal
         self._timeout_s = timeout_s
+        self._ends_unstarted: Callable[[int], bool] | None = None
         self._signal_fd = -1
         self._timer_fd = -1
         self._signal = ffi.new("struct sandbox_signal *")
@@ -71,8 +72,10 @@ class Outside:
             self._timer_fd = _check(lib.sandbox_timerfd())
             _check(lib.sandbox_timerfd_set(self._timer_fd, int(self._timeout_s * 1e9)))
 
-    def start(self) -> None:
-        """Lets the loop watch. Call it when pid 1 runs."""
+    def start(self, ends_unstarted: Callable[[int], bool] | None = None) -> None:
+        """Lets the loop watch. Call it when pid 1 runs; or could, of a container: ends_unstarted says whether a signal
+        has ended one whose first program was not executed yet."""
+        self._ends_unstarted = ends_unstarted
         watch(self._signal_fd, POLLIN, self._on_signal)
         if self._timer_fd >= 0:
             watch(self._timer_fd, POLLIN, self._on_timeout)
@@ -83,7 +86,9 @@ class Outside:
 
     def _pass_on(self, number: int, code: int) -> None:
         if self._is_container:
-            if number != SIGIO or code <= 0:
+            if number == SIGIO and code > 0:
+                return
+            if self._ends_unstarted is None or not self._ends_unstarted(number):
                 self._to_init(number)
             return
         if number in BLOCKED_ONLY:

@@ -219,7 +219,10 @@ class ContainerBuilder(RootBuilder):
             attach_mount(shown, found, shown.type_name)
 
     def _tmpfs(self, row: MountRow, flags: int) -> None:
+        covered = self.find(os.fsencode(row.target))
         default_mode = 0o755 if row.kind == "dev" else 0o1777
+        if covered is not None:  # as runc: what it is mounted on says how it is to be
+            default_mode = covered.inode.mode & 0o7777
         limit = size(row)
         tree = make_tree(
             flags & ~lib.SB_RDONLY,
@@ -230,9 +233,8 @@ class ContainerBuilder(RootBuilder):
             inodes_max=number(row, "nr_inodes"),
             store=detached_tmpfs(limit) if limit else -1,
         )
-        covered = self.find(os.fsencode(row.target)) if "tmpcopyup" in row.words else None
         self._mount(tree, row, "shm" if row.kind == "shm" else "tmpfs")
-        if covered is not None and is_directory(covered.inode.mode):
+        if covered is not None and "tmpcopyup" in row.words and is_directory(covered.inode.mode):
             _copy_tree(covered, tree, tree.sb.root)
         tree.sb.flags |= flags & lib.SB_RDONLY
 
