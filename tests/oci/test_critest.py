@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -17,6 +18,7 @@ import pytest
 from tests.harness.containerd import SOCKET, Containerd
 from tests.harness.cri import Cri
 from tests.harness.engine_images import archive_of, root_filesystem
+from tests.harness.programs import made_once, need
 from tests.harness.suites import judge, need_install
 from tests.oci.conftest import Runtime
 
@@ -24,12 +26,24 @@ VARIABLE = "PYSENTRY_CRITEST"
 TIMEOUT_S = 3000.0
 LEFT_OUT = "benchmark|image|Image"
 ENV = {"Env": ["PATH=/bin"]}
-SERVER = ENV | {"Cmd": ["sh", "-c", "mkdir -p /www; echo nginx > /www/index.html; exec httpd -f -h /www -p 80"]}
-ON_HOST = ENV | {"Cmd": ["sh", "-c", "mkdir -p /www; echo nginx > /www/index.html; exec httpd -f -h /www -p 12003"]}
+PAGE = "mkdir -p /www /var/run; echo nginx > /www/index.html; echo $$ > /var/run/nginx.pid; echo httpd"
+SERVER = ENV | {"Cmd": ["sh", "-c", f"{PAGE}; httpd -f -h /www -p 80", "nginx: master process"]}
+ON_HOST = ENV | {"Cmd": ["sh", "-c", f"{PAGE}; exec httpd -f -h /www -p 12003"]}
+PRIVILEGES = """
+#include <stdio.h>
+#include <unistd.h>
+int main(void)
+{
+    printf("Effective uid: %d\\n", (int)geteuid());
+    return 0;
+}
+"""
 STAGING = "gcr.io/k8s-staging-cri-tools"
 IMAGES = (
     ("registry.k8s.io/e2e-test-images/busybox:1.29-2", ENV | {"Cmd": ["sh"]}),
     ("registry.k8s.io/e2e-test-images/nginx:1.14-2", SERVER),
+    ("registry.k8s.io/e2e-test-images/httpd:2.4.39-4", SERVER),
+    ("registry.k8s.io/e2e-test-images/nonewprivs:1.3", ENV | {"Cmd": ["privileges"]}),
     (f"{STAGING}/hostnet-nginx-amd64:latest", ON_HOST),
     (f"{STAGING}/test-image-predefined-group:latest", ENV | {"Cmd": ["sh"], "User": "1000"}),
     (f"{STAGING}/test-image-user-uid:latest", ENV | {"Cmd": ["sh"], "User": "1002"}),
@@ -37,11 +51,30 @@ IMAGES = (
 )
 
 
+def root_of_images() -> Path:
+    """Busybox; a set-user-id program; `ls` a file of its own, as it is masked; the user nobody."""
+
+    def make(directory: Path) -> None:
+        shutil.copytree(root_filesystem(), directory, symlinks=True, dirs_exist_ok=True)
+        programs = directory / "bin"
+        (programs / "ls").unlink()
+        shutil.copy(programs / "applets", programs / "ls")
+        with (directory / "etc/passwd").open("a") as users:
+            users.write("nobody:x:65534:65534:nobody:/:/bin/sh\n")
+        source = directory / "privileges.c"
+        source.write_text(PRIVILEGES)
+        subprocess.run([need("gcc", "gcc"), "-static", "-o", programs / "privileges", source], check=True)
+        source.unlink()
+        (programs / "privileges").chmod(0o4755)
+
+    return made_once("critest-root", make)
+
+
 @pytest.fixture
 def critest(cri_client: Cri, containerd_engine: Containerd) -> Iterator[Path]:
     directory = need_install(VARIABLE, "critest of kubernetes-sigs/cri-tools")
     images = containerd_engine.host.directory / "critest.tar"
-    made = archive_of("critest-images", *((name, root_filesystem(), config) for name, config in IMAGES))
+    made = archive_of("critest-images", *((name, root_of_images(), config) for name, config in IMAGES))
     shutil.copyfile(made, images)
     containerd_engine("-n", "k8s.io", "images", "import", images)
     yield directory / "critest"
