@@ -23,6 +23,7 @@ int user_walk(struct task *t, int dirfd, uint64_t user_path, uint32_t flags, str
 {
     char path[PATH_CAP];
     int64_t len = um_read_cstr(t, user_path, path, sizeof path);
+    out->dentry = out->parent = NULL; /* callers look at them after an error, too */
     if (len < 0)
         return (int)len;
     return walk_at(t, dirfd, path, flags, out);

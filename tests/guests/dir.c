@@ -129,6 +129,25 @@ TEST(rename_files)
     CHECK_ERRNO(rename("d/b/", "d/e"), ENOTDIR);
 }
 
+/* No walk has begun then: what the stack had from an earlier one is nobody's business. */
+TEST(paths_beyond_path_max)
+{
+    static char beyond[2 * PATH_MAX];
+    scratch();
+    write_file("f", "x");
+    memset(beyond, 'x', sizeof beyond - 1);
+    for (size_t i = 0; i < sizeof beyond - 1; i += 100)
+        beyond[i] = '/';
+    for (int i = 0; i < 3; i++) {
+        CHECK_ERRNO(rename("f", "no/such"), ENOENT);
+        CHECK_ERRNO(rename(beyond, "f"), ENAMETOOLONG);
+        CHECK_ERRNO(rename("f", beyond), ENAMETOOLONG);
+        CHECK_ERRNO(link("f", "no/such"), ENOENT);
+        CHECK_ERRNO(link(beyond, "g"), ENAMETOOLONG);
+        CHECK_ERRNO(link("f", beyond), ENAMETOOLONG);
+    }
+}
+
 TEST(rename_replaces_an_open_file)
 {
     scratch();
