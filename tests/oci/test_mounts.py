@@ -160,6 +160,31 @@ def test_binds_and_their_options(raw: RawRuntime, root: Path, tmp_path: Path) ->
     assert (root / "a/b/c").is_dir()  # made in the root, as engines expect it
 
 
+def test_the_mount_table_says_what_of_the_host_a_bind_shows(raw: RawRuntime, root: Path, tmp_path: Path) -> None:
+    """Programs learn the name of their container from there: it is in the paths of what engines bind."""
+    shared = tmp_path / "with space"
+    (shared / "sub").mkdir(parents=True)
+    (shared / "file").touch()
+    mounts = bind(shared, "/dir"), mount("/file", "", shared / "file", "bind"), mount("/own", "tmpfs", "tmpfs")
+    script = "mkdir /own/in /again; mount --bind /dir/sub /again; cat /proc/self/mountinfo"
+
+    def change(document: Config) -> None:
+        with_mounts(*mounts)(document)
+        document["process"]["capabilities"]["effective"].append("CAP_SYS_ADMIN")
+
+    rows = [line.split() for line in shell(raw, script, change)]
+    table = {row[4]: row for row in rows}
+    escaped = str(shared).replace(" ", "\\040")
+    assert table["/dir"][3] == escaped
+    assert table["/file"][3] == f"{escaped}/file"
+    assert table["/again"][3] == f"{escaped}/sub"
+    assert [table[path][3] for path in ("/", "/own", "/proc")] == ["/", "/", "/"]
+    host = {f"{os.major(found)}:{os.minor(found)}" for found in (os.stat(path).st_dev for path in (shared, "/proc"))}
+    own = {table[path][2] for path in ("/own", "/proc", "/dev")}
+    assert len(own) == 3
+    assert not own & host  # else a file of the one could pass for one of the other
+
+
 def test_read_only_with_or_without_what_is_mounted_below(raw: RawRuntime, root: Path, tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     (shared / "below").mkdir(parents=True)

@@ -205,7 +205,7 @@ class ContainerBuilder(RootBuilder):
         self.next_tree += 1
         if not self.tree_flags[tree] & TREE_WRITABLE:
             flags |= lib.SB_RDONLY
-        top = self._mount(self.bind(flags, tree), row, row.source or "")
+        top = self._mount(self.bind(flags, tree, row.source or "/"), row, GoferFileSystem.type_name)
         for path in row.writable_below if self.tree_flags[tree] & TREE_WRITABLE else ():
             self._make_writable(top, os.fsencode(row.target) + b"/" + path)
 
@@ -245,7 +245,7 @@ class ContainerBuilder(RootBuilder):
         show_hierarchies([",".join(one.controllers) for one in directories])
         binds = []
         for one in directories:
-            binds.append(self.bind(flags, self.next_tree, "cgroup" if one.name else "cgroup2"))
+            binds.append(self.bind(flags, self.next_tree, type_name="cgroup" if one.name else "cgroup2"))
             self.next_tree += 1
         if [one.name for one in directories] == [""]:
             self._mount(binds[0], row, "cgroup2")

@@ -16,7 +16,7 @@ from pysentry.vfs.dentry import add, dentry_name, new_inode, path_of, topmost
 from pysentry.vfs.filesystem import filesystem_of
 from pysentry.vfs.filesystems.bind import BindFileSystem
 from pysentry.vfs.filesystems.dev import make_dev
-from pysentry.vfs.filesystems.gofer import make_bind
+from pysentry.vfs.filesystems.gofer import GoferFileSystem, make_bind
 from pysentry.vfs.filesystems.mqueue import mqueue_file_system
 from pysentry.vfs.filesystems.pts import make_pts
 from pysentry.vfs.filesystems.tree import make_tree
@@ -28,10 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gofer.client import GoferClient
-    from pysentry.platform.cdefs import CCredentials, CDentry, CSuperblock
+    from pysentry.platform.cdefs import CCredentials, CDentry
     from pysentry.sandbox.config import RunConfig
     from pysentry.vfs.filesystem import FileSystem
-    from pysentry.vfs.filesystems.gofer import GoferFileSystem
 
     # Makes a file system of a device number: proc and sys.
     Maker = Callable[[int], FileSystem]
@@ -40,7 +39,9 @@ TREE_WRITABLE, TREE_IMMUTABLE, TREE_ONE_OWNER = 1, 2, 8  # gofer/protocol.h, enu
 # New files share st_dev with the lower root (find -xdev, df), so their numbers must stay clear of the host's.
 FIRST_UPPER_INO = 1 << 40
 
-_last_device = 32
+FIRST_DEVICE_MINOR = 1 << 19
+"""File systems of the sandbox's own; above what the host gives to its own, whose numbers its binds show."""
+_last_device = FIRST_DEVICE_MINOR
 
 
 class Mount:
@@ -72,12 +73,13 @@ class Mount:
 
     @property
     def root(self) -> bytes:
-        """The part of the file system that is mounted, as /proc/self/mountinfo shows it."""
+        """The part of the file system that is mounted, as /proc/self/mountinfo shows it: of a bind of the host's, the
+        path that it has there."""
         if not isinstance(self.file_system, BindFileSystem):
-            return _root_in_file_system(self.sb)
+            return _root_in_file_system(self.file_system)
         source = self.file_system.source_of(self.sb.root)
         inside = path_of(source, source.sb.root)
-        return (_root_in_file_system(source.sb).rstrip(b"/") + inside).rstrip(b"/") or b"/"
+        return (_root_in_file_system(filesystem_of(source.sb)).rstrip(b"/") + inside).rstrip(b"/") or b"/"
 
     @property
     def options(self) -> list[str]:
@@ -100,7 +102,10 @@ SETTABLE = lib.SB_RDONLY | sum(flag for flag, _ in _OPTION_WORDS)
 """SB_* that a mount says of itself."""
 
 
-def _root_in_file_system(sb: CSuperblock) -> bytes:
+def _root_in_file_system(file_system: FileSystem) -> bytes:
+    if isinstance(file_system, GoferFileSystem):
+        return file_system.origin
+    sb = file_system.sb
     return b"/" + lower_path(sb.root) if sb.tree >= 0 else b"/"
 
 
@@ -226,7 +231,8 @@ class RootBuilder:
         try:
             at = self.mount_point(path, is_directory(file_system.sb.root.inode.mode))
         except LinuxError as error:
-            raise MountError(f"cannot mount {source} at {os.fsdecode(path)}: {error}") from None
+            what = os.fsdecode(file_system.origin) if isinstance(file_system, GoferFileSystem) else source
+            raise MountError(f"cannot mount {what} at {os.fsdecode(path)}: {error}") from None
         return attach_mount(file_system, at, source).sb.root
 
     def find(self, path: bytes) -> CDentry | None:
@@ -298,12 +304,15 @@ class RootBuilder:
             flags |= lib.SB_RDONLY
         if self.tree_flags[number] & TREE_IMMUTABLE:
             flags |= lib.SB_CACHED
-        self.mount(self.bind(flags, number), path, source)
+        self.mount(self.bind(flags, number, source), path, GoferFileSystem.type_name)
 
-    def bind(self, flags: int, number: int, type_name: str = "gofer") -> GoferFileSystem:
-        """A file system over one of the gofer's trees."""
+    def bind(
+        self, flags: int, number: int, origin: str = "/", type_name: str = GoferFileSystem.type_name
+    ) -> GoferFileSystem:
+        """A file system over one of the gofer's trees. origin: the path on the host, as mountinfo shows it."""
         made = make_bind(flags, LowerTree(self.client, number), type_name)
         made.keeps_owners = bool(self.tree_flags[number] & TREE_ONE_OWNER)
+        made.origin = os.fsencode(origin)
         return made
 
     def mount_tmp(self, cwd: bytes) -> None:

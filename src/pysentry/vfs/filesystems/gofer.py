@@ -48,7 +48,7 @@ _FOUND = ffi.new("struct dentry **")
 
 
 class GoferFileSystem(FileSystem):
-    """One bind."""
+    """One bind. origin: the path on the host that mountinfo(5) shows as the part of the file system that is mounted."""
 
     type_name = "gofer"
 
@@ -57,6 +57,7 @@ class GoferFileSystem(FileSystem):
         self.tree = tree
         self.client = tree.client
         self.keeps_owners = False  # see above
+        self.origin = b"/"
 
     # ---- names ----
 
