@@ -121,19 +121,24 @@ def kernel_mounts(tree: Tree, mountinfo: bytes) -> list[bytes]:
 
     mountinfo is the text of /proc/self/mountinfo (proc(5)).
     """
-    outermost: list[bytes] = []
-    for path, kind in _mounts_below(tree.path, mountinfo):
-        if kind in KERNEL_FILESYSTEMS and not _is_below(path, outermost[-1:]):
-            outermost.append(path)
-    return outermost
+    return _kernel_mounts_of(_mounts_below(tree.path, mountinfo))
 
 
 def mounts_of_files(path: str, mountinfo: bytes) -> list[bytes]:
     """Paths, relative to `path`, of what is mounted below it and is not covered as a kernel file system: each after
     those that it is below. One may be hidden by a mount over it."""
-    covered = kernel_mounts(Tree(path), mountinfo)
-    found = {below: None for below, _ in _mounts_below(path, mountinfo) if not _is_below(below, covered)}
-    return list(found)
+    mounts = _mounts_below(path, mountinfo)
+    covered = _kernel_mounts_of(mounts)
+    return list({below: None for below, _ in mounts if not _is_below(below, covered)})
+
+
+def _kernel_mounts_of(mounts: list[tuple[bytes, bytes]]) -> list[bytes]:
+    """The paths of kernel file systems among what _mounts_below() found; none lies below another."""
+    outermost: list[bytes] = []
+    for path, kind in mounts:
+        if kind in KERNEL_FILESYSTEMS and not _is_below(path, outermost[-1:]):
+            outermost.append(path)
+    return outermost
 
 
 def _mounts_below(path: str, mountinfo: bytes) -> list[tuple[bytes, bytes]]:

@@ -12,7 +12,7 @@ import os
 from pysentry.oci.errors import SpecError
 from pysentry.oci.translate_mounts import translate_devices, translate_mounts, translate_paths
 from pysentry.oci.translate_process import NO_ID, process_spec
-from pysentry.sandbox.config import RunConfig, User
+from pysentry.sandbox.config import SETTINGS_OF_IPC, RunConfig, User
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ _COPIED = ("cgroup", "uts")
 """Where the host's own is meant, the container starts with what that says, which is no surprise."""
 _NS_GET_NSTYPE = 0xB703
 _CLONE_FLAGS = {"cgroup": 1 << 25, "uts": 1 << 26, "ipc": 1 << 27, "pid": 1 << 29, "network": 1 << 30}
-_SYSCTL_OF_IPC = ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
 
 
 def run_config(bundle: Bundle, settings: Settings) -> tuple[RunConfig, list[str]]:
@@ -247,7 +246,7 @@ def _sysctl(linux: Linux) -> dict[str, str]:
         first = next((letter for letter in given if letter in "./"), ".")
         name = given if first == "." else given.translate({ord("."): "/", ord("/"): "."})
         where = f'linux.sysctl["{given}"]'
-        if name.startswith(_SYSCTL_OF_IPC):
+        if name.startswith(SETTINGS_OF_IPC):
             if "ipc" not in own:
                 raise SpecError(where, f'sysctl "{name}" is not allowed in the hosts ipc namespace')
         elif name.startswith("net."):

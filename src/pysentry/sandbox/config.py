@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 PLATFORMS = ("auto", "seccomp", "ptrace")
 NETWORKS = ("none", "host")
 PIDS_DEFAULT = 4096
+SETTINGS_OF_IPC = ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
+"""How the names of settings begin that each ipc namespace has for itself (ipc_namespaces(7))."""
 HIDDEN_ENV = "PYSENTRY_"
 """Variables with this prefix are for us; the workload does not see them."""
 

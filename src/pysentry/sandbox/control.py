@@ -193,8 +193,8 @@ class Connection:
             raise ProtocolError("signal")
         control = self._control
         if control.ends_unstarted(number):
-            pass
-        elif message.get("all"):
+            return {"ok": True}
+        if message.get("all"):
             for group in all_groups():
                 lib.group_kill(group, number)
         elif not control.first.send_signal(number):

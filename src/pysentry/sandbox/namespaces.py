@@ -12,6 +12,7 @@ import time
 from errno import ENOENT
 
 from pysentry.platform.native import ffi, lib
+from pysentry.sandbox.config import SETTINGS_OF_IPC
 from pysentry.sandbox.errors import NamespaceError, describe
 from pysentry.sandbox.host_user import is_in_user_namespace
 
@@ -87,7 +88,7 @@ def enter_namespaces(config: RunConfig) -> Namespaces:
 def _share_ipc_settings(config: RunConfig) -> bool:
     """A pod's settings of System V IPC: as they were given, or as the namespace to join has them. True: we are in an
     ipc namespace of our own."""
-    given = any(name.startswith(("kernel.", "fs.")) for name in config.sysctl)
+    given = any(name.startswith(SETTINGS_OF_IPC) for name in config.sysctl)
     if config.ipcns_fd < 0 and not given:
         return False
     from pysentry.sandbox import ipc_settings
