@@ -31,7 +31,7 @@ int64_t fast_mmap(struct task *t, struct trap *tr)
     struct description *d = fd_get(t, fd);
     if (!d || d->kind == DESC_PATH)
         return -EBADF;
-    if (d->kind != DESC_FILE || d->host_fd < 0)
+    if (d->kind != DESC_FILE || d->host_fd < 0 || (d->inode && (d->inode->sb->flags & SB_LIMITED)))
         return SENTRY_PUNT;
     if (!tr->args[1])
         return -EINVAL;

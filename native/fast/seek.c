@@ -83,7 +83,7 @@ int64_t fast_ftruncate(struct task *t, struct trap *tr)
         return -EINVAL;
     if (d->host_fd < 0 || (d->flags & DESC_PY_WRITE) || !d->inode || is_watched(d))
         return SENTRY_PUNT;
-    if (t->group->rlimit_cur[1] != ~0ull) /* RLIMIT_FSIZE */
+    if (t->group->rlimit_cur[1] != ~0ull || (d->inode->sb->flags & SB_LIMITED)) /* RLIMIT_FSIZE */
         return SENTRY_PUNT;
     if (ftruncate(d->host_fd, length))
         return -errno;

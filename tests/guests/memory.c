@@ -270,6 +270,30 @@ TEST(memfd_seals)
     CHECK_ERRNO(fcntl(open(".", O_RDONLY), F_GET_SEALS), EINVAL);
 }
 
+TEST(sealable_memfd_with_holes)
+{
+    int fd = memfd_create("holes", MFD_ALLOW_SEALING);
+    const off_t far = 1l << 40;
+    struct stat status;
+    CHECK_OK(ftruncate(fd, far)); /* takes no memory */
+    CHECK_EQ(pwrite(fd, "end", 3, far - 1), 3);
+    REQUIRE_OK(fstat(fd, &status));
+    CHECK_EQ(status.st_size, far + 2);
+    CHECK(status.st_blocks > 0 && status.st_blocks <= 64);
+    CHECK_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, far - PAGE, 2 * PAGE));
+    CHECK_OK(ftruncate(fd, 2 * PAGE));
+    char *memory = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    REQUIRE(memory != MAP_FAILED);
+    memory[PAGE] = 'm';
+    char byte = 0;
+    CHECK_EQ(pread(fd, &byte, 1, PAGE), 1);
+    CHECK_EQ(byte, 'm');
+    CHECK_OK(ftruncate(fd, 8 * PAGE)); /* grows while it is mapped */
+    CHECK_OK(fallocate(fd, 0, 0, 16 * PAGE));
+    CHECK_EQ(pwrite(fd, "x", 1, 16 * PAGE), 1);
+    CHECK_EQ(lseek(fd, 0, SEEK_END), 16 * PAGE + 1);
+}
+
 TEST(shm_open_is_shared_by_name)
 {
     char name[64];

@@ -109,6 +109,38 @@ TEST(keys)
     CHECK_OK(shmctl(other, IPC_RMID, NULL));
 }
 
+/* The line of /proc/self/maps that begins at an address. */
+static bool find_mapping(const void *at, char *line, int size)
+{
+    char begin[32];
+    snprintf(begin, sizeof begin, "%lx-", (unsigned long)at);
+    FILE *maps = fopen("/proc/self/maps", "r");
+    REQUIRE(maps);
+    bool is_found = false;
+    while (!is_found && fgets(line, size, maps))
+        is_found = strncmp(line, begin, strlen(begin)) == 0;
+    fclose(maps);
+    return is_found;
+}
+
+TEST(named_in_maps)
+{
+    key_t key = some_key() + 2;
+    int id = shmget(key, PAGE, IPC_CREAT | 0600), inode = -1;
+    char *memory = shmat(id, NULL, SHM_RDONLY), line[512], name[64] = "", protection[8], wanted[64];
+    REQUIRE(memory != (void *)-1);
+    CHECK_OK(shmctl(id, IPC_RMID, NULL));
+    REQUIRE(find_mapping(memory, line, sizeof line));
+    REQUIRE(sscanf(line, "%*s %7s %*s %*s %d %63s", protection, &inode, name) == 3);
+    CHECK_STR(protection, "r--s");
+    CHECK_EQ(inode, id);
+    snprintf(wanted, sizeof wanted, "/SYSV%08x", (unsigned)key);
+    CHECK_STR(name, wanted);
+    CHECK(strstr(line, " (deleted)"));
+    CHECK_ERRNO(mprotect(memory, PAGE, PROT_READ | PROT_WRITE), EACCES);
+    CHECK_OK(shmdt(memory));
+}
+
 TEST(removed_with_the_last_attachment)
 {
     key_t key = some_key() + 1;

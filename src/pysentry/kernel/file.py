@@ -145,6 +145,8 @@ class FileDescription(Description):
         if length < 0 or self.c.open_flags & O_ACCMODE == os.O_RDONLY:
             raise EINVAL("not open for writing")
         self._check_growth(task, length)
+        if is_limited(self.c):
+            filesystem_of(self.c.inode.sb).check_size(self.c.inode, length)
         if self.c.inode != ffi.NULL:
             drop_set_id(task.cred, self.c.inode)
         with host_errors():

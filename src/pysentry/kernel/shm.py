@@ -1,7 +1,8 @@
 """System V shared memory: segments and who has them attached. shmget(2), shmop(2), shmctl(2).
 
-A segment is a memfd; attaching maps it in the task by the host's own mmap, so fork, exec and exit treat it as any
-mapping. Who has it attached is not kept here: the host's maps say it (a program may munmap a segment by itself).
+A segment is a file in memory without a name, and counts among these: no death of a program gives it back. Attaching
+maps it in the task by the host's own mmap, so fork, exec and exit treat it as any mapping. Who has it attached is not
+kept here: the host's maps say it (a program may munmap a segment by itself).
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from pysentry.kernel.ipc import MAY_EXEC, MAY_READ, MAY_WRITE, RMID_FORCED, IpcO
 from pysentry.kernel.proc_status import read_host_path
 from pysentry.kernel.task import all_groups, on_task_exit
 from pysentry.kernel.wait import host_call
+from pysentry.platform.native import lib
+from pysentry.vfs.filesystem import content_fd
+from pysentry.vfs.memfd import make_segment_file, room_bytes
 from pysentry.vfs.open import reopen_read_only
 
 TYPE_CHECKING = False
@@ -39,36 +43,48 @@ RLIMIT_MEMLOCK = 8
 class Segment(IpcObject):
     """One segment. `size` as it was asked for; the memory is whole pages."""
 
-    __slots__ = ("atime_s", "attaching", "cpid", "creator", "dtime_s", "host_fd", "lpid", "size", "was_attached")
+    __slots__ = (
+        "atime_s", "attaching", "cpid", "creator", "dentry", "dtime_s", "first_key", "host_name", "lpid", "size",
+        "was_attached",
+    )  # fmt: skip
 
     def __init__(self, task: Task, key: int, mode: int, size: int) -> None:
         super().__init__(task, key, mode)
         self.size = size
+        self.first_key = key  # IPC_RMID takes the other away, but not its name in maps
         self.atime_s = self.dtime_s = 0
         self.cpid, self.lpid = task.group.pid, 0
         self.attaching = 0
         self.creator: Task | None = task  # while it lives
         self.was_attached = False
-        with host_errors():
-            # Nobody else chooses the name of a memfd: in the host's maps it says which segment a mapping is of.
-            self.host_fd = os.memfd_create(f"SYSV{key & 0xFFFFFFFF:08x}", os.MFD_CLOEXEC)
-            os.ftruncate(self.host_fd, _whole_pages(size))
+        self.dentry = make_segment_file(b"SYSV%08x" % (key & 0xFFFFFFFF), self.uid, self.gid)
+        try:
+            with host_errors():
+                os.ftruncate(self.content(), _whole_pages(size))
+                status = os.fstat(self.content())
+        except BaseException:
+            self.destroy()
+            raise
+        device = b"%02x:%02x" % (os.major(status.st_dev), os.minor(status.st_dev))
+        self.host_name = device, b"%d" % status.st_ino  # in the host's maps it says which segment a mapping is of
+
+    def content(self) -> int:
+        """As vfs.filesystem.content_fd()."""
+        return content_fd(self.dentry.inode)
+
+    def destroy(self) -> None:
+        lib.dentry_unref(self.dentry)
 
     @property
     def pages(self) -> int:
         return _whole_pages(self.size) // _PAGE
 
-    def inode(self) -> int:
-        """The host's number of the memory."""
-        return os.fstat(self.host_fd).st_ino
-
     def attached(self) -> int:
         """How many mappings there are of it: shm_nattch."""
-        inode = self.inode()
-        return sum(mapping.inode == inode for group in all_groups() for mapping in _mappings(group.tgid))
+        return sum(mapping.segment is self for group in all_groups() for mapping in _mappings(group.tgid))
 
     def resident_pages(self) -> int:
-        return os.fstat(self.host_fd).st_blocks * 512 // _PAGE
+        return os.fstat(self.content()).st_blocks * 512 // _PAGE
 
     def status(self) -> bytes:
         """struct shmid64_ds."""
@@ -86,24 +102,37 @@ def _whole_pages(size: int) -> int:
 class _Mapping:
     """One line of the host's maps about a segment."""
 
-    __slots__ = ("end", "inode", "offset", "start")
+    __slots__ = ("end", "offset", "segment", "start")
 
-    def __init__(self, start: int, end: int, offset: int, inode: int) -> None:
-        self.start, self.end, self.offset, self.inode = start, end, offset, inode
+    def __init__(self, start: int, end: int, offset: int, segment: Segment) -> None:
+        self.start, self.end, self.offset, self.segment = start, end, offset, segment
 
 
 def _mappings(tgid: int) -> list[_Mapping]:
+    known = {each.host_name: each for each in segments.all()}
+    if not known:
+        return []
     try:
         text = read_host_path(f"{tgid}/maps")
     except LinuxError:
         return []
     found = []
     for line in text.splitlines():
-        if b"/memfd:SYSV" in line:
-            addresses, _, offset, _, inode, _ = line.split(None, 5)
+        addresses, _, offset, device, inode = line.split(None, 5)[:5]
+        segment = known.get((device, inode))
+        if segment is not None:
             start, _, end = addresses.partition(b"-")
-            found.append(_Mapping(int(start, 16), int(end, 16), int(offset, 16), int(inode)))
+            found.append(_Mapping(int(start, 16), int(end, 16), int(offset, 16), segment))
     return found
+
+
+def shown_name(device: bytes, inode: bytes) -> tuple[bytes, int, int] | None:
+    """What /proc/PID/maps says (path, dev, ino) of a mapping that the host's has under these numbers, if it is a
+    segment's."""
+    for each in segments.all():
+        if each.host_name == (device, inode):
+            return b"/SYSV%08x (deleted)" % (each.first_key & 0xFFFFFFFF), each.dentry.inode.dev, each.id
+    return None
 
 
 def get(task: Task, key: int, size: int, flags: int) -> int:
@@ -116,8 +145,8 @@ def get(task: Task, key: int, size: int, flags: int) -> int:
             raise ENOSPC("shmall")
         if len(segments) >= limits["shmmni"][0]:
             raise ENOSPC("shmmni")
-        if size >> 62:
-            raise ENOMEM("size")
+        if size > room_bytes():
+            raise ENOMEM("more than all files in memory may take")
         return Segment(task, key, flags, size)
 
     sweep()
@@ -159,15 +188,14 @@ async def attach(task: Task, identifier: int, address: int, flags: int) -> int:
 async def _map(task: Task, segment: Segment, address: int, protection: int, flags: int) -> int:
     with host_errors():
         # What is mapped from a read-only descriptor cannot become writable afterwards.
-        host_fd = segment.host_fd if protection & PROT_WRITE else reopen_read_only(segment.host_fd)
+        host_fd = os.dup(segment.content()) if protection & PROT_WRITE else reopen_read_only(segment.content())
     size = _whole_pages(segment.size)
     try:
         mapped = await lend.call_with(task, host_fd, NR_MMAP, address, size, protection, flags, lend.NUMBER, 0)
     except EEXIST:
         raise EINVAL("something is mapped there") from None
     finally:
-        if host_fd != segment.host_fd:
-            os.close(host_fd)
+        os.close(host_fd)
     segment.atime_s, segment.lpid = now_s(), task.group.pid
     segment.was_attached = True
     return mapped
@@ -181,13 +209,13 @@ async def detach(task: Task, address: int) -> int:
     first = next((m for m in mappings if m.start >= address and m.start - address == m.offset), None)
     if first is None:
         raise EINVAL("no segment there")
-    segment = next((each for each in segments.all() if each.inode() == first.inode), None)
-    size = _whole_pages(segment.size) if segment is not None else first.end - address
+    segment = first.segment
+    size = _whole_pages(segment.size)
     for mapping in mappings:
-        is_part = mapping.inode == first.inode and mapping.start - address == mapping.offset
+        is_part = mapping.segment is segment and mapping.start - address == mapping.offset
         if is_part and mapping.start >= address and mapping.end - address <= size:
             await host_call(task, NR_MUNMAP, mapping.start, mapping.end - mapping.start)
-    if segment is not None and not segment.is_removed:
+    if not segment.is_removed:
         segment.dtime_s, segment.lpid = now_s(), task.group.pid
         sweep()
     return 0
@@ -224,7 +252,7 @@ def sweep() -> None:
     for segment in segments.all():
         if _ends_unattached(segment) and not segment.attaching and not segment.attached():
             segments.remove(segment)
-            os.close(segment.host_fd)
+            segment.destroy()
 
 
 def rmid_was_forced() -> None:

@@ -26,10 +26,11 @@ from pysentry.abi.mman import (
     PROT_WRITE,
 )
 from pysentry.abi.stat import S_IFREG
+from pysentry.kernel.file import is_limited
 from pysentry.platform.native import ffi, lib
 from pysentry.syscalls.registry import CONTINUE, syscall
 from pysentry.vfs.dentry import attach, file_description
-from pysentry.vfs.filesystem import content_fd
+from pysentry.vfs.filesystem import content_fd, filesystem_of
 from pysentry.vfs.memfd import make_memfd
 from pysentry.vfs.open import reopen_read_only
 
@@ -68,6 +69,8 @@ def mmap(task: Task, addr: UserAddr, length: int, prot: int, flags: int, fd: int
         raise EPERM("noexec")
     if c.kind not in (lib.DESC_FILE, lib.DESC_CHR) or c.host_fd < 0:
         raise ENODEV("cannot be mapped")
+    if is_limited(c):
+        filesystem_of(c.inode.sb).prepare_map(c.inode)
     lib.desc_follow_copy_up(c)
     if is_shared and access == O_RDONLY and (c.flags & lib.DESC_OWN_POS or c.kind == lib.DESC_CHR):
         _make_read_only(c)

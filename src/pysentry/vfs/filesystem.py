@@ -156,6 +156,12 @@ class FileSystem:
         """How many of so many bytes may be written at a position (SB_LIMITED). ENOSPC: none."""
         return wanted_bytes
 
+    def check_size(self, inode: CInode, length: int) -> None:
+        """ENOSPC unless a file may get so long without being written (SB_LIMITED)."""
+
+    def prepare_map(self, inode: CInode) -> None:
+        """ENOMEM unless a file may be mapped (SB_LIMITED)."""
+
     def truncate(self, dentry: CDentry, length: int) -> None:
         """Sets the size of a regular file."""
         raise EPERM(self.type_name)

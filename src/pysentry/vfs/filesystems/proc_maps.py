@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs.dentry import path_of
@@ -80,6 +81,10 @@ def mapped_file(subject: Subject, device: bytes, inode: int, host_name: bytes) -
     dentry: CDentry = lib.dentry_of_host_file(dev, inode)
     if dentry != ffi.NULL:
         return path_of(dentry), dentry.inode.dev, dentry.inode.ino
+    shm = sys.modules.get("pysentry.kernel.shm")  # it is imported with the first segment
+    segment: tuple[bytes, int, int] | None = shm.shown_name(device, b"%d" % inode) if shm else None
+    if segment is not None:
+        return segment
     unnamed = _open_file(subject, dev, inode)
     if unnamed is not None:
         return place_text(unnamed, None), unnamed.inode.dev, unnamed.inode.ino

@@ -317,7 +317,7 @@ class TreeFileSystem(MemoryXattrs):
         if not inode.flags & lib.INODE_UPPER:
             self.copy_up(dentry, length)
         elif self.size_bytes:
-            self.check_space(max(0, length - os.fstat(content_fd(inode)).st_size))
+            self.check_size(inode, length)
         with host_errors():
             os.ftruncate(content_fd(inode), length)
 
@@ -339,6 +339,9 @@ class TreeFileSystem(MemoryXattrs):
         files = self.inodes_max or os.sysconf("SC_PHYS_PAGES") // 2
         used = 1 + sum(1 for _ in self._all()) if self.inodes_max else self.sb.next_ino
         return Statfs(self.magic, blocks, free, files, max(0, files - used))
+
+    def check_size(self, inode: CInode, length: int) -> None:
+        self.check_space(max(0, length - os.fstat(content_fd(inode)).st_size))
 
     def check_space(self, wanted_bytes: int) -> None:
         """ENOSPC if a limited file system has no room for so much more."""
