@@ -373,5 +373,6 @@ void sentry_set_timer(int64_t deadline_ns);  /* calls sentry_on_timer at CLOCK_M
 int  sentry_watch_quietly(int host_fd, uint32_t events); /* the same, for a socket that seldom speaks and says so by SIGIO: traps stay fast meanwhile */
 int  sentry_watch(int host_fd, uint32_t events); /* sentry_on_ready(fd, revents) for a host descriptor; events 0: stop */
 int  task_install_host(struct task *t, int host_fd, int fd); /* any host descriptor at any number (exec, ttys) */
+uint64_t task_stack_room(struct task *t, uint64_t size); /* before such a call: memory that its arguments may lie in, below the stack pointer; at most 256 bytes; 0: none */
 int  task_host_call(struct task *t, int32_t nr, const uint64_t *args); /* runs a call of ours in place of the trapped one, then resumes Python: 0 or -errno (host_call.c) */
 int64_t sentry_now_ns(void);            /* CLOCK_MONOTONIC */

@@ -66,6 +66,19 @@ int task_host_call(struct task *t, int32_t nr, const uint64_t *args)
     return 0;
 }
 
+uint64_t task_stack_room(struct task *t, uint64_t size)
+{
+    struct user_regs_struct regs;
+    char kept[256];
+    if (size > sizeof kept || !inject_stop(t, &regs))
+        return 0;
+    if (platform != &ptrace_platform && !t->by_regs) {
+        memcpy(t->saved_regs, &regs, sizeof regs);
+        t->by_regs = 1;
+    }
+    return inject_borrow(t, regs.rsp, kept, size);
+}
+
 bool host_call_exit_stop(struct task *t)
 {
     struct user_regs_struct regs;

@@ -2,7 +2,9 @@
 #include "guest.h"
 
 #include <pthread.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/sem.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -441,6 +443,93 @@ TEST(a_signal_between_call_and_wait_is_not_lost)
         CHECK_OK(kill(pid, SIGUSR1));
     }
     CHECK_CHILD(pid);
+}
+
+/* ---- signals that the process ignores: Linux does not even wake it */
+
+static const struct timespec a_while = {0, 70 * MS};
+
+static long wait_in_sigtimedwait(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    return sigtimedwait(&set, NULL, &a_while) < 0 && errno == EAGAIN;
+}
+
+static long wait_in_nanosleep(void)
+{
+    return nanosleep(&a_while, NULL) == 0;
+}
+
+static long wait_until_a_time(void)
+{
+    struct timespec end;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_nsec += a_while.tv_nsec;
+    end.tv_sec += end.tv_nsec / 1000000000;
+    end.tv_nsec %= 1000000000;
+    return clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL) == 0;
+}
+
+static long wait_in_futex(void)
+{
+    static uint32_t word;
+    return syscall(SYS_futex, &word, 0 /* FUTEX_WAIT */, 0, &a_while) < 0 && errno == ETIMEDOUT;
+}
+
+static long wait_in_poll(void)
+{
+    return poll(NULL, 0, a_while.tv_nsec / MS) == 0;
+}
+
+static long wait_in_ppoll(void)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    return ppoll(NULL, 0, &a_while, &none) == 0;
+}
+
+static long wait_in_epoll(void)
+{
+    struct epoll_event event;
+    int fd = epoll_create1(0);
+    long is_over = epoll_wait(fd, &event, 1, a_while.tv_nsec / MS) == 0;
+    close(fd);
+    return is_over;
+}
+
+static long wait_in_semtimedop(void)
+{
+    struct sembuf down = {0, -1, 0};
+    int id = semget(IPC_PRIVATE, 1, 0600);
+    long is_over = semtimedop(id, &down, 1, &a_while) < 0 && errno == EAGAIN;
+    semctl(id, 0, IPC_RMID);
+    return is_over;
+}
+
+TEST(ignored_signals_end_no_wait)
+{
+    static const struct {
+        const char *name;
+        long (*wait)(void);
+    } waits[] = {
+        {"sigtimedwait", wait_in_sigtimedwait}, {"nanosleep", wait_in_nanosleep}, {"clock_nanosleep", wait_until_a_time},
+        {"futex", wait_in_futex},               {"poll", wait_in_poll},           {"ppoll", wait_in_ppoll},
+        {"epoll_wait", wait_in_epoll},          {"semtimedop", wait_in_semtimedop},
+    };
+    sigset_t wanted;
+    sigemptyset(&wanted);
+    sigaddset(&wanted, SIGUSR1);
+    REQUIRE_OK(sigprocmask(SIG_BLOCK, &wanted, NULL));
+    tick_every_20_ms(SIG_IGN, 0);
+    for (size_t i = 0; i < sizeof waits / sizeof *waits; i++) {
+        int64_t before = now_ns(CLOCK_MONOTONIC);
+        if (!waits[i].wait())
+            GUEST_FAIL("%s: ended with errno %d", waits[i].name, errno);
+        if (now_ns(CLOCK_MONOTONIC) - before < a_while.tv_nsec)
+            GUEST_FAIL("%s: too short", waits[i].name);
+    }
 }
 
 TEST(blocking_locks_are_interrupted)
