@@ -254,6 +254,7 @@ struct task {
     uint32_t mask_swap;     /* see mask_swap.c */
     uint32_t trap_exit;     /* ptrace platform: an interrupted trap runs to its exit stop */
     uint32_t pdeath_signal;
+    uint32_t is_strict;     /* seccomp's strict mode: kernel/strict_mode.py */
     uint64_t saved_regs[27];/* registers of the control call, as user_regs_struct */
     char     comm[16];
 };

@@ -16,6 +16,9 @@
 #include "engine.h"
 
 #define BIT(sig) (1ULL << ((sig) - 1))
+#ifndef SYS_SECCOMP
+#define SYS_SECCOMP 1 /* si_code: not in glibc's headers */
+#endif
 #define GROUP_STOPS (BIT(SIGSTOP) | BIT(SIGTSTP) | BIT(SIGTTIN) | BIT(SIGTTOU))
 
 static uint32_t deferred_exits;
@@ -106,6 +109,24 @@ static void restart_untaken_call(struct task *t)
     }
 }
 
+/* Strict mode's filter has trapped a call. Linux ends the thread alone, with a status as of SIGKILL. */
+static void end_strict(struct task *t)
+{
+    struct user_regs_struct regs;
+    if (t->group->refs == 1) {
+        kill(t->group->tgid, SIGKILL);
+        return;
+    }
+    if (task_regs(t, &regs))
+        return;
+    regs.rip -= 2; /* back onto the syscall instruction */
+    regs.rax = SYS_exit;
+    regs.rdi = SIGKILL;
+    regs.orig_rax = (unsigned long long)-1;
+    task_set_regs(t, &regs);
+    task_resume(t, PTRACE_CONT, 0);
+}
+
 static void signal_stop(struct task *t, int sig)
 {
     siginfo_t info = {0};
@@ -117,6 +138,10 @@ static void signal_stop(struct task *t, int sig)
     sentry_stats.signals++;
     if (engine.trace)
         hooks.trace(t, SENTRY_TRACE_SIGNAL, sig, 3);
+    if (t->is_strict && sig == SIGSYS && info.si_code == SYS_SECCOMP) {
+        end_strict(t);
+        return;
+    }
     if (t->mask_swap == 2)
         mask_swap_delivered(t);
     else

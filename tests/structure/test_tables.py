@@ -162,7 +162,8 @@ BY_HAND = [
     ("madvise", (0, 4096, 12, 0, 0, 0), "EINVAL"),  # MADV_MERGEABLE
     ("madvise", (0, 4096, 4, 0, 0, 0), "ALLOW"),  # MADV_DONTNEED
     ("seccomp", (1, 0, 0, 0, 0, 0), "ALLOW"),
-    ("seccomp", (1, 8, 0, 0, 0, 0), "EINVAL"),  # a listener of its own
+    ("seccomp", (1, 8, 0, 0, 0, 0), "TRAP"),  # a listener of its own: refused by the sentry
+    ("seccomp", NO_ARGS, "TRAP"),  # strict mode
     *((name, NO_ARGS, "TRACE") for name in ("execve", "execveat", "kill", "tkill", "tgkill", "rt_sigqueueinfo")),
     *((name, NO_ARGS, "TRAP") for name in ("read", "openat", "close", "ioctl", "socket", "prctl", "prlimit64")),
     *((name, NO_ARGS, "ALLOW") for name in ("getpid", "exit_group", "munmap", "rt_sigreturn", "fork", "vfork")),

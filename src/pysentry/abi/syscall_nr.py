@@ -1396,6 +1396,7 @@ TRAPPED: dict[int, str] = {
     312: 'python',
     314: 'python',
     316: 'fast',
+    317: 'python',
     319: 'python',
     322: 'control',
     326: 'fast',

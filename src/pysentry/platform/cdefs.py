@@ -169,6 +169,7 @@ class CTask(Protocol):
     wait_mask_addr: int
     all_next: CTask
     pdeath_signal: int
+    is_strict: int
     host_result: int
     exit_status: int
     comm: Any

@@ -621,6 +621,7 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     312: _d_i32_i32_i32_u64_u64,  # kcmp(pid1, pid2, type, idx1, idx2)
     314: _d_i32_u64_u32,  # sched_setattr(pid, attr, flags)
     316: _d_i32_u64_i32_u64_u32,  # renameat2(olddfd, oldpath, newdfd, newpath, flags)
+    317: _d_i32_u32_u64,  # seccomp(op, flags, uargs)
     319: _d_u64_u32,  # memfd_create(name, flags)
     322: _d_i32_u64_u64_u64_u32,  # execveat(dfd, path, argv, envp, flags)
     326: _d_i32_u64_i32_u64_u64_u32,  # copy_file_range(fd_in, off_in, fd_out, off_out, len, flags)

@@ -12,13 +12,16 @@ from pysentry.abi.errno import EACCES, EFAULT, EINVAL, EPERM
 from pysentry.kernel import credentials
 from pysentry.kernel import exec as kernel_exec
 from pysentry.kernel.proc_status import filter_count
+from pysentry.kernel.strict_mode import enter_strict_mode
 from pysentry.kernel.task import find_by_pid
 from pysentry.syscalls.registry import CONTINUE, syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
+    from typing import Any
 
+    from pysentry.abi.types import UserAddr
     from pysentry.kernel.task import Task
 
     Args = tuple[int, int, int, int]
@@ -28,7 +31,9 @@ _INT_MAX = (1 << 31) - 1
 _PR_SET_PTRACER_ANY = (1 << 64) - 1
 _COMM_BYTES = 16
 _SOCK_FPROG_BYTES = 16
-_SECCOMP_MODE_FILTER = 2
+_PR_SET_SECCOMP = 22
+_SECCOMP_SET_MODE_STRICT = 0
+_SECCOMP_MODE_STRICT, _SECCOMP_MODE_FILTER = 1, 2
 _AMBIENT_IS_SET, _AMBIENT_RAISE, _AMBIENT_LOWER, _AMBIENT_CLEAR_ALL = 1, 2, 3, 4
 
 # Run by the host: own parent-death signal, subreaper, timer slack, TSC access, THP, speculation controls, tid address,
@@ -37,7 +42,17 @@ _NATIVE = frozenset((1, 2, 25, 26, 29, 30, 36, 37, 40, 41, 42, 52, 53, 65, 66, 0
 
 
 @syscall
-def prctl(task: Task, option: int, arg2: int, arg3: int, arg4: int, arg5: int) -> int:
+async def seccomp(task: Task, op: int, flags: int, uargs: UserAddr) -> int:
+    """What the host may not do in the program itself. Listeners answer EINVAL."""
+    if op != _SECCOMP_SET_MODE_STRICT or flags or uargs:
+        raise EINVAL("seccomp")
+    return await enter_strict_mode(task)
+
+
+@syscall
+def prctl(task: Task, option: int, arg2: int, arg3: int, arg4: int, arg5: int) -> int | Coroutine[Any, Any, int]:
+    if option == _PR_SET_SECCOMP and arg2 == _SECCOMP_MODE_STRICT:
+        return enter_strict_mode(task)
     if option in _NATIVE:
         if option == _PR_SET_PDEATHSIG:
             task.c.pdeath_signal = arg2 & 0xFF  # whose end the engine then looks out for
@@ -159,7 +174,7 @@ def _get_seccomp(task: Task, args: Args) -> int:
 
 
 def _set_seccomp(task: Task, args: Args) -> int:
-    """A filter more on itself, as seccomp(2): the host runs it, since filters only restrict. Strict mode EINVAL."""
+    """A filter more on itself, as seccomp(2): the host runs it, since filters only restrict."""
     if args[0] != _SECCOMP_MODE_FILTER:
         raise EINVAL("PR_SET_SECCOMP")
     task.memory.read(args[1], _SOCK_FPROG_BYTES)  # EFAULT comes first
@@ -209,7 +224,7 @@ _OPTIONS: dict[int, Callable[[Task, Args], int]] = {
     15: _set_name,
     16: _get_name,
     21: _get_seccomp,
-    22: _set_seccomp,
+    _PR_SET_SECCOMP: _set_seccomp,
     23: _read_bounding,
     24: _drop_bounding,
     27: _get_securebits,

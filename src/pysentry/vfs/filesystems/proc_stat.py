@@ -128,7 +128,7 @@ def status(subject: Subject) -> bytes:
     letter = state_letter(c.state, bool(lib.task_is_stopped(c)), host.get(b"State", b"S")[:1])
     group_numbers = [host.get(name, b"0").split()[-1:] for name in (b"NSpgid", b"NSsid")]
     pgrp, session = (int(one[0]) if one else 0 for one in group_numbers)
-    filters = max(0, int(host.get(b"Seccomp_filters", b"1")) - OUR_FILTERS)
+    filters = max(0, int(host.get(b"Seccomp_filters", b"1")) - OUR_FILTERS - c.is_strict)
     queued = host.get(b"SigQ", b"0/0").partition(b"/")[0]
     parent = lib.task_find(int(host.get(b"PPid", b"0")))
     groups = b"".join(b"%d " % gid for gid in cred.groups[0 : cred.ngroups])
@@ -157,7 +157,7 @@ def status(subject: Subject) -> bytes:
         b"CapBnd": b"%016x" % cred.cap_bounding,
         b"CapAmb": b"%016x" % cred.cap_ambient,
         b"NoNewPrivs": b"%d" % cred.no_new_privs,
-        b"Seccomp": b"2" if filters else b"0",
+        b"Seccomp": b"2" if filters else b"%d" % c.is_strict,
         b"Seccomp_filters": b"%d" % filters,
     }
     return status_text(host, made, _KEPT)
