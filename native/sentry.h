@@ -125,6 +125,7 @@ enum desc_kind {
 #define DESC_WRITER 2048   /* counted in inode.writers */
 #define DESC_CREATED 8192 /* by the open that made its file: F_CREATED_QUERY */
 #define DESC_INET 4096     /* an AF_INET or AF_INET6 socket: Python makes an object for it when it needs one */
+#define DESC_PY_POLL 16384 /* poll(2) asks Python; there may be no host_fd before epoll or poll wants one */
 #define DESC_LOWER 1024    /* opened on a lower file of a tree: must follow when the inode is copied up (desc_follow_copy_up) */
 
 /* An open file description: one host descriptor, shared by dup and fork. */

@@ -21,6 +21,8 @@ int64_t fast_epoll_ctl(struct task *t, struct trap *tr)
     struct description *instance = fd_get(t, int_arg(tr, 0)), *target = fd_get(t, fd);
     if (!instance || !target || instance->kind == DESC_PATH || target->kind == DESC_PATH)
         return -EBADF;
+    if (target->host_fd < 0 && (target->flags & DESC_PY_POLL))
+        return SENTRY_PUNT;
     if (target->host_fd < 0 || target->kind == DESC_FILE || target->kind == DESC_DIR)
         return -EPERM;
     if (instance->kind != DESC_EPOLL || instance == target)

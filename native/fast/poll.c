@@ -29,7 +29,7 @@ static int64_t add(struct set *set, struct task *t, int fd, uint32_t events, uin
     struct description *d = fd_get(t, fd);
     if (!d || d->kind == DESC_PATH)
         return POLLNVAL;
-    if (d->host_fd < 0)
+    if (d->host_fd < 0 || (d->flags & DESC_PY_POLL))
         return SENTRY_PUNT;
     uint32_t n = set->count++;
     asked[n] = (struct pollfd){.fd = d->host_fd, .events = (short)events};

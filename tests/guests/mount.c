@@ -1,6 +1,9 @@
 /* mount: the tree of mounts, in a namespace of the test's own. Needs root, natively and in the sandbox. */
 #include "mount.h"
 
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -31,6 +34,88 @@ TEST(tmpfs_covers_and_uncovers)
     CHECK_ERRNO(rmdir(at), EBUSY);
     CHECK_OK(umount(at));
     CHECK(is_there(in(at, "below")));
+}
+
+static short news_of(int fd, short events)
+{
+    struct pollfd wanted = {fd, events, 0};
+    CHECK(poll(&wanted, 1, 0) >= 0);
+    return wanted.revents;
+}
+
+TEST(poll_tells_of_changes)
+{
+    NAMESPACE();
+    char *at = directory("at"), byte;
+    int info = open("/proc/self/mountinfo", O_RDONLY), mounts = open("/proc/self/mounts", O_RDONLY);
+    CHECK_EQ(news_of(info, POLLPRI), 0);
+    CHECK_EQ(news_of(info, POLLIN | POLLPRI), POLLIN);
+    REQUIRE_OK(mount("some", at, "tmpfs", 0, NULL));
+    CHECK_EQ(news_of(info, POLLPRI), POLLPRI | POLLERR); /* each open file is told, once */
+    CHECK_EQ(news_of(info, POLLPRI), 0);
+    CHECK_EQ(read(mounts, &byte, 1), 1);
+    CHECK_EQ(news_of(mounts, POLLIN), POLLIN | POLLERR);
+    CHECK_EQ(news_of(mounts, POLLIN | POLLPRI), POLLIN);
+    REQUIRE_OK(mount("some", at, NULL, MS_REMOUNT | MS_BIND | MS_NOSUID, NULL));
+    CHECK_EQ(news_of(info, POLLPRI), POLLPRI | POLLERR);
+    REQUIRE_OK(umount(at));
+    CHECK_EQ(news_of(info, POLLPRI), POLLPRI | POLLERR);
+    fd_set urgent;
+    FD_ZERO(&urgent);
+    FD_SET(mounts, &urgent);
+    CHECK_EQ(select(mounts + 1, NULL, NULL, &urgent, NULL), 1);
+    CHECK(FD_ISSET(mounts, &urgent));
+}
+
+TEST(poll_of_another_namespace_is_not_told)
+{
+    NAMESPACE();
+    char *at = directory("at");
+    int info = open("/proc/self/mountinfo", O_RDONLY);
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        REQUIRE_OK(unshare(CLONE_NEWNS));
+        REQUIRE_OK(mount("some", at, "tmpfs", 0, NULL));
+        guest_finish();
+    }
+    CHECK_CHILD(pid);
+    CHECK_EQ(news_of(info, POLLPRI), 0);
+}
+
+TEST(epoll_waits_for_changes)
+{
+    NAMESPACE();
+    char *at = directory("at"), all[16384];
+    int info = open("/proc/self/mountinfo", O_RDONLY), mounts = open("/proc/self/mounts", O_RDONLY);
+    int urgent = epoll_create1(0), edges = epoll_create1(0), ready[2];
+    struct epoll_event wanted = {.events = EPOLLPRI, .data.u32 = 7}, event = {0};
+    CHECK_OK(epoll_ctl(urgent, EPOLL_CTL_ADD, info, &wanted));
+    wanted.events = EPOLLIN | EPOLLET; /* as libmount's monitor */
+    CHECK_OK(epoll_ctl(edges, EPOLL_CTL_ADD, mounts, &wanted));
+    CHECK_EQ(epoll_wait(edges, &event, 1, 0), 1);
+    CHECK_EQ(epoll_wait(edges, &event, 1, 0), 0);
+    CHECK_EQ(epoll_wait(urgent, &event, 1, 0), 0);
+    REQUIRE_OK(pipe(ready));
+    pid_t parent = getpid(), pid = fork_child();
+    if (pid == 0) {
+        wait_for_state(parent, 'S'); /* it waits in epoll_wait */
+        CHECK_OK(mount("some", at, "tmpfs", 0, NULL));
+        guest_finish();
+    }
+    CHECK_EQ(epoll_wait(urgent, &event, 1, -1), 1);
+    CHECK(event.events & EPOLLPRI);
+    CHECK_EQ(event.data.u32, 7);
+    CHECK_CHILD(pid);
+    CHECK_EQ(epoll_wait(edges, &event, 1, -1), 1);
+    CHECK(event.events & EPOLLIN);
+    CHECK_EQ(epoll_wait(edges, &event, 1, 0), 0);
+    CHECK_OK(lseek(info, 0, SEEK_SET));
+    while (read(info, all, sizeof all) > 0)
+        ;
+    CHECK_EQ(epoll_wait(urgent, &event, 1, 0), 0);
+    REQUIRE_OK(umount(at));
+    CHECK_EQ(epoll_wait(urgent, &event, 1, 0), 1);
+    CHECK_EQ(epoll_wait(edges, &event, 1, 0), 1);
 }
 
 TEST(a_size_is_a_limit)

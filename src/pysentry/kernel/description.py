@@ -230,8 +230,11 @@ class Description:
         raise EAGAIN("timed out")
 
     def poll_mask(self) -> int:
-        """Readiness of a description without a host descriptor (others: ask the host)."""
+        """Readiness of a description without a host descriptor or with DESC_PY_POLL (others: ask the host)."""
         return ALWAYS_READY
+
+    def make_pollable(self) -> None:
+        """DESC_PY_POLL: from now on there is a host descriptor for epoll."""
 
     # ---- the rest ----
 

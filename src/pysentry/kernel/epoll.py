@@ -10,7 +10,7 @@ import os
 
 from pysentry.abi.errno import EINVAL, EPERM, check
 from pysentry.kernel import host
-from pysentry.kernel.description import KINDS, POLLIN, Description, new_description
+from pysentry.kernel.description import KINDS, POLLIN, Description, description_of, new_description
 from pysentry.kernel.wait import wait_ready
 from pysentry.platform.native import lib
 
@@ -73,6 +73,8 @@ class Epoll(Description):
 
 def require_pollable(target: CDescription) -> None:
     """EPERM: it cannot be waited for."""
+    if target.flags & lib.DESC_PY_POLL:
+        description_of(target).make_pollable()
     if target.host_fd < 0 or target.kind in (lib.DESC_FILE, lib.DESC_DIR):
         raise EPERM("cannot be polled")
 

@@ -55,7 +55,7 @@ def ready_now(wants: Wants) -> list[int]:
     for place, (c, events) in enumerate(wants):
         if c is None:
             result[place] = POLLNVAL
-        elif c.host_fd < 0:
+        elif c.host_fd < 0 or c.flags & lib.DESC_PY_POLL:
             result[place] = description_of(c).poll_mask() & events
         else:
             asked.append((c.host_fd, events))

@@ -34,6 +34,7 @@ from pysentry.vfs.mounts import (
     first_root,
     mount_of,
     new_device,
+    tell_of_change,
 )
 from pysentry.vfs.permissions import is_capable
 from pysentry.vfs.propagation import change, copy_tree, drop_mount, echoes, graft, parts_of, place_in, take_off
@@ -135,6 +136,7 @@ def change_flags(mount: Mount, wanted: int, checks_writers: bool) -> None:
     if sb.flags & lib.SB_RDONLY and not wanted & lib.SB_RDONLY and _is_given_read_only(mount):
         raise EPERM("given read-only")
     sb.flags = sb.flags & ~SETTABLE | wanted
+    tell_of_change(mount)
 
 
 def _is_given_read_only(mount: Mount) -> bool:

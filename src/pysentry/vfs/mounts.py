@@ -110,6 +110,16 @@ def _root_in_file_system(file_system: FileSystem) -> bytes:
 
 
 _mounts: list[Mount] = []
+on_table_changed: list[Callable[[CDentry], None]] = []
+"""Told the first root of a namespace whose mounts have changed."""
+
+
+def tell_of_change(mount: Mount) -> None:
+    """What the mount table says about it is another than before."""
+    if on_table_changed:
+        root = first_root(mount.sb.root)
+        for told in on_table_changed:
+            told(root)
 
 
 def all_mounts() -> list[Mount]:
@@ -151,6 +161,7 @@ def is_at_or_below(mount: Mount, ancestor: CDentry) -> bool:
 def detach_mount(mount: Mount) -> None:
     """Takes a mount out of the tree; what is open in it stays."""
     covered = mount.sb.covered
+    tell_of_change(mount)
     _mounts.remove(mount)
     if covered != ffi.NULL:
         covered.mounted = ffi.NULL
@@ -169,6 +180,7 @@ def put_mount(mount: Mount, at: CDentry | None) -> None:
     """Puts a mount that is not in the table on a dentry, or on what is mounted there; None: it is a first root."""
     lib.mount_attach(ffi.NULL if at is None else at, mount.sb)
     _mounts.append(mount)
+    tell_of_change(mount)
 
 
 def move_mount(mount: Mount, at: CDentry) -> None:

@@ -14,6 +14,7 @@ from pysentry.vfs.filesystems.generated import Directory, GeneratedDescription, 
 from pysentry.vfs.filesystems.nsfs import namespace_number, namespace_place
 from pysentry.vfs.filesystems.proc_fd import FdDirectory, place_text
 from pysentry.vfs.filesystems.proc_maps_query import MapsFile
+from pysentry.vfs.filesystems.proc_mounts_poll import MountsFile
 from pysentry.vfs.filesystems.proc_net import net_directory
 from pysentry.vfs.filesystems.proc_subject import Subject, SubjectFile, SubjectLink
 from pysentry.vfs.filesystems.proc_zombie import at_end, zombie_of
@@ -289,6 +290,8 @@ class ProcessDirectory(SubjectDirectory):
             mode, make, store, is_private = row
             if name == b"maps":
                 return MapsFile(subject, at_end(name, make))
+            if name in (b"mounts", b"mountinfo", b"mountstats"):
+                return MountsFile(subject, at_end(name, make), mode)
             return SubjectFile(subject, at_end(name, make), mode, store, is_private)
         if name in _PLACES:
             return PlaceLink(subject, _PLACES[name])
