@@ -101,17 +101,22 @@ int proc_read(int32_t tid, const char *name, char *buffer, size_t size)
     return proc_read_path(path, buffer, size);
 }
 
-int proc_read_path(const char *path, char *buffer, size_t size)
+int proc_read_path_at(const char *path, uint64_t offset, char *buffer, size_t size)
 {
     int fd = openat(engine.proc, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     size_t have = 0;
     ssize_t got;
-    while (have < size && (got = read(fd, buffer + have, size - have)) > 0)
+    while (have < size && (got = pread(fd, buffer + have, size - have, (off_t)(offset + have))) > 0)
         have += (size_t)got;
     close(fd);
     return (int)have;
+}
+
+int proc_read_path(const char *path, char *buffer, size_t size)
+{
+    return proc_read_path_at(path, 0, buffer, size);
 }
 
 void engine_watch_signals(int is_on)

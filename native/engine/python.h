@@ -37,6 +37,7 @@ int  signal_sets_read(struct task *t, struct signal_sets *sets);
 int  status_read(int32_t tid, char *buffer, size_t size);
 int  proc_read(int32_t tid, const char *name, char *buffer, size_t size); /* /proc/TID/name through the kept descriptor: length or -errno */
 int  proc_read_path(const char *path, char *buffer, size_t size);           /* the same for /proc/path */
+int  proc_read_path_at(const char *path, uint64_t offset, char *buffer, size_t size);
 int  task_queue_signal(struct task *t, int sig, int code, uint64_t value, int to_group); /* with siginfo for the delivery stop */
 
 /* ---- trace: sentry_trace(task, phase, result, who) -----------------------------------------------*/

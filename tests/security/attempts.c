@@ -193,6 +193,21 @@ static void proc_of_others(char **arguments)
     held("/proc of sentry and gofer");
 }
 
+/* Where a page lies in the machine helps attacks on its memory. */
+static void page_frames(char **arguments)
+{
+    uint64_t entry = 0;
+    (void)arguments;
+    int fd = open("/proc/self/pagemap", O_RDONLY);
+    if (fd < 0 || pread(fd, &entry, sizeof entry, (off_t)((uintptr_t)&entry / 4096 * 8)) != sizeof entry)
+        escaped("no pagemap to look at");
+    if (!(entry >> 63))
+        escaped("the stack is not there");
+    if (entry & ((1ULL << 55) - 1))
+        escaped("pagemap says %llx", (unsigned long long)entry);
+    held("frame numbers");
+}
+
 static void own_namespace_links(char **arguments)
 {
     (void)arguments;
@@ -490,6 +505,7 @@ static const struct {
 #define ATTEMPT(name) {#name, name}
     ATTEMPT(i386_entry), ATTEMPT(x32_entry), ATTEMPT(unknown_numbers), ATTEMPT(kernel_interfaces), ATTEMPT(untraced_child),
     ATTEMPT(new_namespaces), ATTEMPT(host_pids), ATTEMPT(signal_everybody), ATTEMPT(proc_of_others), ATTEMPT(own_namespace_links),
+    ATTEMPT(page_frames),
     ATTEMPT(own_seccomp_filter), ATTEMPT(host_keys), ATTEMPT(privileges), ATTEMPT(dot_dot), ATTEMPT(chroot_escape), ATTEMPT(bind_symlink),
     ATTEMPT(read_only_bind), ATTEMPT(stray_descriptors), ATTEMPT(changing_path), ATTEMPT(bad_pointers), ATTEMPT(abstract_socket),
     ATTEMPT(path_socket), ATTEMPT(host_loopback), ATTEMPT(terminal_injection),

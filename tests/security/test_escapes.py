@@ -31,6 +31,7 @@ ALONE = (
     "new_namespaces",
     "signal_everybody",
     "own_namespace_links",
+    "page_frames",
     "own_seccomp_filter",
     "privileges",
     "stray_descriptors",

@@ -24,6 +24,15 @@ def read_host_path(path: str) -> bytes:
         size *= 8
 
 
+def read_host_path_at(path: str, offset: int, size: int) -> bytes:
+    """A part of /proc/path on the host, shorter at its end. ESRCH and others as read_host_path()."""
+    buffer = ffi.new("char[]", size or 1)
+    got = lib.proc_read_path_at(path.encode(), offset, buffer, size)
+    if got < 0:
+        raise ESRCH(path) if got in (_ENOENT, _ESRCH) else LinuxError.from_errno(-got)
+    return bytes(ffi.buffer(buffer, got))
+
+
 def status_fields(text: bytes) -> dict[bytes, bytes]:
     """The lines of /proc/TID/status by their name."""
     fields = {}

@@ -16,6 +16,7 @@ from pysentry.vfs.filesystems.proc_fd import FdDirectory, place_text
 from pysentry.vfs.filesystems.proc_maps_query import MapsFile
 from pysentry.vfs.filesystems.proc_mounts_poll import MountsFile
 from pysentry.vfs.filesystems.proc_net import net_directory
+from pysentry.vfs.filesystems.proc_pagemap import PagemapFile
 from pysentry.vfs.filesystems.proc_subject import Subject, SubjectFile, SubjectLink
 from pysentry.vfs.filesystems.proc_zombie import at_end, zombie_of
 
@@ -305,13 +306,15 @@ class ProcessDirectory(SubjectDirectory):
             return net_directory()
         if name == b"mem":
             return MemoryFile(subject)
+        if name == b"pagemap":
+            return PagemapFile(subject)
         return None
 
     def list(self, task: Task | None) -> list[tuple[bytes, int]]:
         if not self.subject.is_alive():
             raise ENOENT("gone")
         entries = [(name, S_IFDIR) for name in _DIRECTORIES]
-        entries += [(name, S_IFREG) for name in (*_FILES, b"mem")]
+        entries += [(name, S_IFREG) for name in (*_FILES, b"mem", b"pagemap")]
         entries += [(name, S_IFLNK) for name in _PLACES]
         if self.subject.is_thread:
             return [(name, mode) for name, mode in entries if name not in _ONLY_PROCESS]
