@@ -1,4 +1,4 @@
-/* filter: a program's own seccomp filters, stacked on the sandbox's: they may only take away. */
+/* filter: a program's own seccomp filters, stacked on the sandbox's: they may only take away; strict mode. */
 #include "guest.h"
 
 #include <linux/audit.h>
