@@ -78,7 +78,7 @@ TEST(pages_are_somewhere)
         pid_t who = i ? getpid() : 0;
         CHECK_OK(syscall(SYS_move_pages, who, 2L, pages, NULL, status, 0));
         CHECK(status[0] >= 0);
-        CHECK_EQ(status[1], -ENOENT);
+        CHECK(status[1] == -ENOENT || status[1] == -EFAULT); /* 6.18, 6.1: nothing is there yet */
         CHECK_OK(syscall(SYS_migrate_pages, who, 64L, &node_zero, &node_zero));
     }
     CHECK_OK(syscall(SYS_move_pages, 0, 1L, pages, nodes, status, MOVE));

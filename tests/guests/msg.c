@@ -1,6 +1,7 @@
 /* msg: System V message queues: order and types, waiting, limits, removal, permissions, status. */
 #include "guest.h"
 
+#include <grp.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
 
@@ -232,6 +233,7 @@ TEST(permissions)
     int id = msgget(IPC_PRIVATE, IPC_CREAT | 0602);
     pid_t pid = fork_child();
     if (pid == 0) {
+        REQUIRE_OK(setgroups(0, NULL)); /* a login's root is in group 0 by these, too */
         REQUIRE_OK(setresgid(4321, 4321, 4321));
         REQUIRE_OK(setresuid(4321, 4321, 4321));
         struct msqid_ds status;

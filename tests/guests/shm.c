@@ -1,6 +1,7 @@
 /* shm: System V shared memory: segments, attaching, fork, exec and exit, removal, permissions, status. */
 #include "guest.h"
 
+#include <grp.h>
 #include <pthread.h>
 #include <sys/ipc.h>
 #include <sys/shm.h>
@@ -270,6 +271,7 @@ TEST(permissions)
     int id = shmget(some_key() + 2, PAGE, IPC_CREAT | 0640);
     pid_t pid = fork_child();
     if (pid == 0) {
+        REQUIRE_OK(setgroups(0, NULL)); /* a login's root is in group 0 by these, too */
         REQUIRE_OK(setresgid(4321, 4321, 4321));
         REQUIRE_OK(setresuid(4321, 4321, 4321));
         struct shmid_ds status;
