@@ -35,7 +35,7 @@ def features_document(version: str) -> Document:
         "linux": {
             "namespaces": list(NEW_NAMESPACES),
             "capabilities": list(CAPABILITIES),
-            "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": False},
+            "cgroup": {"v1": True, "v2": True, "systemd": True, "systemdUser": True, "rdma": False},
             "seccomp": {
                 "enabled": True,
                 "actions": list(SUPPORTED_ACTIONS),

@@ -118,6 +118,7 @@ def create(store: Store, request: Request, settings: Settings, log: Log) -> Reco
             boot = _boot(directory, record, config, cgroup, undo)
             show = _view()
             first_pid = _converse(boot, record)
+            cgroup.release()
             boot.close()
             if show is not None:
                 _show_files(show, config, record, first_pid, log)
@@ -226,15 +227,17 @@ def _prepare(
         if linux.resources is not None:
             log.warn("linux.resources: not kept, as no cgroup is to be made")
         return config, cgroups.NONE
-    record.cgroup = cgroups.plan(linux.cgroups_path, record.identity).to_document()
+    path = linux.cgroups_path or (f":pysentry:{record.identity}" if settings.systemd_cgroup else "")
+    record.cgroup = cgroups.plan(path, record.identity).to_document()
     directory.save(record)  # whoever kills us now: `delete --force` finds what was made
-    cgroup, more = cgroups.make(linux.cgroups_path, linux.resources, record.identity, settings.is_rootless)
+    cgroup, more = cgroups.make(path, linux.resources, record.identity, settings.is_rootless)
     record.cgroup = cgroup.to_document() if cgroup.paths else {}
     for warning in more:
         log.warn(warning)
     if cgroup.paths:
         undo.push(cgroup.destroy)
         undo.push(cgroup.kill)
+        undo.push(cgroup.release)
         if any(row.kind == "cgroup" for row in config.mounts):
             from pysentry.oci.cgroups.view import view
 

@@ -43,9 +43,13 @@ def _join(*parts: str) -> str:
     return "/" + "/".join(part.strip("/") for part in parts if part.strip("/"))
 
 
-def find_hierarchies() -> list[Hierarchy]:
-    """Each hierarchy once, by its first mount; v2 last. Empty: this host has none mounted."""
-    own = _own_paths()
+def find_hierarchies(pid: int = 0) -> list[Hierarchy]:
+    """Each hierarchy once, by its first mount; v2 last. Empty: this host has none mounted.
+
+    Args:
+        pid: the process whose cgroups are `own`; 0: ourselves.
+    """
+    own = _own_paths(pid)
     found: dict[tuple[str, ...], Hierarchy] = {}
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
         for line in mounts:
@@ -64,8 +68,8 @@ def find_hierarchies() -> list[Hierarchy]:
     return sorted(found.values(), key=lambda hierarchy: hierarchy.controllers == (UNIFIED,))
 
 
-def _own_paths() -> dict[tuple[str, ...], str]:
-    with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as lines:
+def _own_paths(pid: int) -> dict[tuple[str, ...], str]:
+    with open(f"/proc/{pid or 'self'}/cgroup", encoding="utf-8", errors="surrogateescape") as lines:
         rows = [line.rstrip("\n").split(":", 2) for line in lines]
     return {tuple(controllers.split(",")): path for _, controllers, path in rows}
 

@@ -449,3 +449,19 @@ def test_a_sandbox_is_frozen_while_its_program_waits_for_the_sentry(
         cgroup.thaw()
         assert process.communicate(b"still here")[0] == b"still here"
         assert process.returncode == 0
+
+
+def test_a_user_who_is_not_told_where_tasks_sleep_can_freeze(
+    made_v2: CgroupV2, as_nobody: Callable[[str], str]
+) -> None:
+    """A sandbox has always a task that waits for the sentry, and is not for its user to look into."""
+    directory = made_v2.paths[UNIFIED]
+    os.chown(f"{directory}/cgroup.freeze", 65534, 65534)
+    command = [sys.executable, "-m", "pysentry", "run", "--", "sh", "-c", "echo up; cat"]
+    freezing = f"from pysentry.oci.cgroups.v2 import CgroupV2; CgroupV2({{'': {directory!r}}}).freeze()"
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=made_v2.join) as process:
+        wait_for_up(process)
+        as_nobody(freezing)
+        assert made_v2.is_frozen()
+        made_v2.thaw()
+        assert process.communicate(b"still here")[0] == b"still here"

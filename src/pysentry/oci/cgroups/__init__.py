@@ -28,6 +28,10 @@ def reopen(document: dict[str, Any]) -> Cgroup:
         from pysentry.oci.cgroups.v1 import CgroupV1
 
         return CgroupV1(document["paths"])
+    if version == 2 and "unit" in document:
+        from pysentry.oci.cgroups.systemd import Scope
+
+        return Scope(document["paths"], document["unit"], document["is_user"])
     if version == 2:
         from pysentry.oci.cgroups.v2 import CgroupV2
 
@@ -37,9 +41,11 @@ def reopen(document: dict[str, Any]) -> Cgroup:
 
 def plan(cgroups_path: str, identity: str) -> Cgroup:
     """Where make() with the same arguments will make it. Changes nothing; for state.json, so that what a killed
-    `create` left can be found and removed."""
-    from pysentry.oci.cgroups.creation import places
+    `create` left can be found and removed. A scope is removed by systemd when nobody is in it."""
+    from pysentry.oci.cgroups.creation import places, scope_name
 
+    if scope_name(cgroups_path) is not None:
+        return PlannedCgroup({})
     return PlannedCgroup({name: directory for _, name, directory in places(cgroups_path, identity)})
 
 

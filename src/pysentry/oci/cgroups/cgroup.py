@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 PATIENCE_S = 10.0
 """How long tasks that were killed may take to die, and running ones to freeze."""
 LONGEST_PAUSE_S = 0.02
-FROZEN_IN = ("do_freezer_trap", "get_signal")
-"""Where v2's frozen tasks sleep; the compiler may have put the first into the second."""
 SIGKILL = 9
 MADE = ("trusted.pysentry.made", "user.pysentry.made")
 """Marks a parent directory that was made for a container, so that the last container in it removes it."""
@@ -36,6 +34,8 @@ class Cgroup:
 
     __slots__ = ("paths",)
     version = 0
+    states_that_run = "RS"
+    """Of a task (proc_pid_stat(5)) that may still execute its program, once freezing was asked for."""
 
     def __init__(self, paths: dict[str, str]) -> None:
         self.paths = paths
@@ -63,6 +63,9 @@ class Cgroup:
                 write(directory, name, str(pid))
             except OSError as error:
                 raise CgroupError(f"cannot put process {pid} into {directory}: {describe(error.errno or 0)}") from None
+
+    def release(self) -> None:
+        """A process of the container is inside: from now on it keeps the cgroup alive. For who made it."""
 
     def pids(self) -> list[int]:
         """Every process in it and below it, in no order."""
@@ -115,10 +118,19 @@ class Cgroup:
         which the sentry, frozen itself, does not do before the thaw. So uninterruptible is still enough.
         """
         for _ in pauses():
-            if self._has_stopped(directory) or not any(_may_run(pid) for pid in self.pids()):
+            if self._has_stopped(directory) or not any(map(self._may_run, self.pids())):
                 return
         self.thaw()
         raise CgroupError("unable to freeze")
+
+    def _may_run(self, pid: int) -> bool:
+        """Whether a thread of the process has not come to a stop."""
+        try:
+            threads = os.listdir(f"/proc/{pid}/task")
+        except OSError:
+            return False
+        states = (read_or(f"/proc/{pid}/task/{thread}", "stat").rpartition(") ")[2][:1] for thread in threads)
+        return any(state and state in self.states_that_run for state in states)
 
     def _has_stopped(self, directory: str) -> bool:
         raise NotImplementedError
@@ -212,9 +224,9 @@ class OomWatch:
         self._seen = seen
 
 
-def pauses() -> Iterator[None]:
-    """Turns of a loop that asks the kernel for something it does not announce: soon at first, for PATIENCE_S."""
-    deadline = time.monotonic() + PATIENCE_S
+def pauses(patience_s: float | None = None) -> Iterator[None]:
+    """Turns of a loop that asks for something that is not announced: soon at first, for so long (None: PATIENCE_S)."""
+    deadline = time.monotonic() + (PATIENCE_S if patience_s is None else patience_s)
     pause_s = 0.0005
     while True:
         yield
@@ -222,20 +234,6 @@ def pauses() -> Iterator[None]:
             return
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-
-
-def _may_run(pid: int) -> bool:
-    """Whether a thread of the process is running, runnable, or in a sleep that a signal ends. Where frozen tasks sleep
-    is told by their wait channel in v2 and by the state in v1."""
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return False
-    for thread in threads:
-        state = read_or(f"/proc/{pid}/task/{thread}", "stat").rpartition(") ")[2][:1]
-        if state == "R" or (state == "S" and read_or(f"/proc/{pid}/task/{thread}", "wchan") not in FROZEN_IN):
-            return True
-    return False
 
 
 def _tree(directory: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ import os
 
 from pysentry.oci.cgroups.cgroup import Cgroup, make_directory
 from pysentry.oci.cgroups.files import read_or
-from pysentry.oci.cgroups.placement import clean_path
+from pysentry.oci.cgroups.placement import SystemdName, clean_path, systemd_name
 from pysentry.oci.cgroups.v1 import CgroupV1, open_cpuset
 from pysentry.oci.cgroups.v2 import CgroupV2, enable_controllers
 from pysentry.oci.cgroups.writes import apply, asks_for_limits, plan, plan_devices
@@ -42,10 +42,25 @@ def places(cgroups_path: str, identity: str) -> list[tuple[Hierarchy, str, str]]
     ]
 
 
+def scope_name(cgroups_path: str) -> SystemdName | None:
+    """What to ask systemd for; None: directories, by ourselves."""
+    name = systemd_name(cgroups_path)
+    if name is None or not name.unit.endswith(".scope"):
+        return None
+    from pysentry.oci.cgroups.systemd import is_manager
+
+    return name if is_manager() else None
+
+
 def create(
     cgroups_path: str, resources: Resources | None, identity: str, is_rootless: bool
 ) -> tuple[Cgroup, list[str]]:
     """See cgroups.make()."""
+    scope = scope_name(cgroups_path)
+    if scope is not None:
+        from pysentry.oci.cgroups.systemd import make_scope
+
+        return make_scope(scope, resources, identity, is_rootless)
     wanted = places(cgroups_path, identity)
     made: list[str] = []
     try:

@@ -13,16 +13,32 @@ def clean_path(cgroups_path: str, identity: str) -> str:
     """
     if not cgroups_path:
         cgroups_path = identity
-    elif cgroups_path.count(":") == 2 and "/" not in cgroups_path:
-        return os.path.normpath(_systemd_path(*cgroups_path.split(":")))
+    elif name := systemd_name(cgroups_path):
+        return os.path.normpath(_systemd_path(name))
     cleaned = os.path.normpath("/" + cgroups_path.lstrip("/"))
     return cleaned if cgroups_path.startswith("/") else cleaned.lstrip("/") or identity
 
 
-def _systemd_path(slice_name: str, prefix: str, name: str) -> str:
+class SystemdName:
+    """What "slice:prefix:name" says. slice: "" for the default one; unit: a scope, or a slice if the name is one."""
+
+    __slots__ = ("slice", "unit")
+
+    def __init__(self, slice_name: str, prefix: str, name: str) -> None:
+        self.slice = slice_name
+        self.unit = name if name.endswith(".slice") else f"{prefix}-{name}.scope" if prefix else f"{name}.scope"
+
+
+def systemd_name(cgroups_path: str) -> SystemdName | None:
+    """None: it is a path."""
+    if cgroups_path.count(":") != 2 or "/" in cgroups_path:
+        return None
+    return SystemdName(*cgroups_path.split(":"))
+
+
+def _systemd_path(name: SystemdName) -> str:
     """systemd.slice(5): "a-b.slice" is a child of "a.slice"; "-.slice" is the root."""
-    unit = name if name.endswith(".slice") else f"{prefix}-{name}.scope" if prefix else f"{name}.scope"
-    stem = (slice_name or "system.slice").removesuffix(".slice")
+    stem = (name.slice or "system.slice").removesuffix(".slice")
     words = stem.split("-") if stem != "-" else []
     slices = ["-".join(words[: end + 1]) + ".slice" for end in range(len(words))]
-    return "/" + "/".join([*slices, unit])
+    return "/" + "/".join([*slices, name.unit])

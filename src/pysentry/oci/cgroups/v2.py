@@ -21,6 +21,9 @@ class CgroupV2(Cgroup):
 
     __slots__ = ()
     version = 2
+    # The write to cgroup.freeze woke every sleep that a signal ends, so who sleeps so is frozen or about to be, and in
+    # the kernel until then. (Where it sleeps, /proc/PID/wchan, is told only to who may trace it.)
+    states_that_run = "R"
 
     def is_frozen(self) -> bool:
         # cgroup.freeze is what was asked of this cgroup, cgroup.events also tells of a frozen parent.
