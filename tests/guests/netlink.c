@@ -6,6 +6,7 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 static int route_socket(void)
@@ -194,6 +195,40 @@ TEST(changes_are_refused_without_privilege)
     struct request request = request_of(RTM_GETLINK, NLM_F_DUMP, 5, sizeof request.any);
     CHECK_ERRNO(sendto(fd, &request, request.header.nlmsg_len, 0, (void *)&peer, sizeof peer), EPERM);
     CHECK_ERRNO(connect(fd, (void *)&peer, sizeof peer), EPERM);
+}
+
+static int link_change(int fd, int index, unsigned flags, unsigned change)
+{
+    struct request request = request_of(RTM_NEWLINK, NLM_F_ACK, 9, sizeof request.link);
+    request.link.ifi_index = index;
+    request.link.ifi_flags = flags;
+    request.link.ifi_change = change;
+    CHECK_EQ(send(fd, &request, request.header.nlmsg_len, 0), request.header.nlmsg_len);
+    REQUIRE(recv(fd, buffer, sizeof buffer, 0) > 0);
+    struct nlmsghdr *answer = (void *)buffer;
+    CHECK_EQ(answer->nlmsg_type, NLMSG_ERROR);
+    CHECK_EQ(answer->nlmsg_seq, 9);
+    return ((struct nlmsgerr *)NLMSG_DATA(answer))->error;
+}
+
+TEST(a_loopback_that_is_up_may_be_set_up)
+{
+    struct ifreq request = {.ifr_name = "lo"}, other = {.ifr_name = "no-such-one"};
+    int fd = route_socket(), udp = socket(AF_INET, SOCK_DGRAM, 0), index = (int)if_nametoindex("lo");
+    REQUIRE_OK(ioctl(udp, SIOCGIFFLAGS, &request));
+    if (geteuid() != 0 || !(request.ifr_flags & IFF_UP))
+        SKIP("needs root's privileges, and a loopback that is up");
+    request.ifr_flags |= IFF_UP | IFF_RUNNING;
+    CHECK_OK(ioctl(udp, SIOCSIFFLAGS, &request));
+    CHECK_ERRNO(ioctl(udp, SIOCSIFFLAGS, &other), ENODEV);
+    CHECK_ERRNO(ioctl(udp, SIOCSIFFLAGS, bad_address), EFAULT);
+    CHECK_EQ(link_change(fd, index, IFF_UP, IFF_UP), 0);
+    CHECK_EQ(link_change(fd, 1 << 24, IFF_UP, IFF_UP) < 0, true);
+    REQUIRE_OK(ioctl(udp, SIOCGIFMTU, &request));
+    CHECK_OK(ioctl(udp, SIOCSIFMTU, &request));
+    REQUIRE_OK(setresuid(65534, 65534, 65534));
+    CHECK_ERRNO(ioctl(udp, SIOCSIFMTU, &request), EPERM);
+    CHECK_EQ(link_change(fd, index, IFF_UP, IFF_UP), -EPERM);
 }
 
 TEST(options)

@@ -2,7 +2,8 @@
 
 Behind each is a host socket in the sandbox's network namespace, so the answers are the host kernel's. Port ids are
 virtual: the host numbers its sockets after the sentry. Only requests that read are passed on; of any other the host
-gets the header alone, and refuses it as it refuses everybody without CAP_NET_ADMIN (which the sentry never has).
+gets the header alone, and refuses it as it refuses everybody without CAP_NET_ADMIN (which the sentry never has). One
+that asks for what is so already (net/interfaces.py) reaches it as a message that says nothing, and is acknowledged.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pysentry.abi.errno import (
 )
 from pysentry.kernel import host
 from pysentry.kernel.description import O_NONBLOCK
+from pysentry.net.interfaces import changes_no_link
 from pysentry.net.socket import AF_UNIX, MSG_OOB, SOCK_DGRAM, SOCK_RAW, Message, Socket, new_socket
 from pysentry.platform.native import ffi, lib
 
@@ -41,6 +43,7 @@ _ADDRESS = Struct("=HxxII")  # struct sockaddr_nl: family, port id, groups
 _HEADER = Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port id
 _PORT_AT = 12
 _UINT32 = Struct("=I")
+_NOOP, _NEW_LINK = 1, 16
 _FIRST_REQUEST, _KINDS, _DELETE = 16, 4, 1  # RTM_BASE; four kinds of request to a subject: new, delete, get, set
 # RTM_GET of LINK, ADDR, ROUTE, NEIGH, RULE, QDISC, TCLASS, TFILTER, MULTICAST, ANYCAST, NEIGHTBL, ADDRLABEL, NETCONF,
 # MDB, STATS, NEXTHOP. Not of NSID: it names namespaces by the sentry's descriptors.
@@ -122,8 +125,28 @@ class NetlinkSocket(Socket):
         data = task.memory.gather(iovs, size)
         if len(data) < size:
             raise EFAULT("request")
-        host.sendmsg(self.c.host_fd, _readable_only(data), _ADDRESS.pack(AF_NETLINK, 0, 0))
+        host.sendmsg(self.c.host_fd, self._readable_only(task, data), _ADDRESS.pack(AF_NETLINK, 0, 0))
         return size
+
+    def _readable_only(self, task: Task, data: bytes) -> bytes:
+        """The datagram with every request that does not read cut down to its header and one byte, which the host needs
+        to refuse it."""
+        parts = []
+        at = 0
+        while at + _HEADER.size <= len(data):
+            length, kind, flags, sequence, port = _HEADER.unpack_from(data, at)
+            if length < _HEADER.size or at + length > len(data):
+                break
+            message = data[at : at + length]
+            if kind == _NEW_LINK and changes_no_link(task, self.c.host_fd, message):
+                message = _HEADER.pack(_HEADER.size, _NOOP, flags, sequence, port)
+            elif kind >= _FIRST_REQUEST and kind not in _READS:
+                refused = kind if (kind - _FIRST_REQUEST) % _KINDS < 2 else kind - kind % _KINDS + _DELETE
+                head = _HEADER.pack(_HEADER.size + 1, refused, flags, sequence, port)
+                message = head + message[16:17].ljust(1, b"\0")
+            parts.append(message.ljust(_aligned(len(message)), b"\0"))
+            at += _aligned(length)
+        return b"".join(parts)
 
     async def write(self, task: Task, iovs: Iovecs, offset: int | None = None, rwf: int = 0) -> int:
         return await self.send(task, iovs, 0, b"", b"")
@@ -189,24 +212,6 @@ def _parse_address(address: bytes) -> tuple[int, int, int]:
     if family != AF_NETLINK:
         raise EINVAL("family")
     return family, port, groups
-
-
-def _readable_only(data: bytes) -> bytes:
-    """The datagram with every request that does not read cut down to its header and one byte, which the host needs to
-    refuse it."""
-    parts = []
-    at = 0
-    while at + _HEADER.size <= len(data):
-        length, kind, flags, sequence, port = _HEADER.unpack_from(data, at)
-        if length < _HEADER.size or at + length > len(data):
-            break
-        message = data[at : at + length]
-        if kind >= _FIRST_REQUEST and kind not in _READS:
-            refused = kind if (kind - _FIRST_REQUEST) % _KINDS < 2 else kind - kind % _KINDS + _DELETE
-            message = _HEADER.pack(_HEADER.size + 1, refused, flags, sequence, port) + message[16:17].ljust(1, b"\0")
-        parts.append(message.ljust(_aligned(len(message)), b"\0"))
-        at += _aligned(length)
-    return b"".join(parts)
 
 
 def open_netlink(kind: int, protocol: int, status: int) -> NetlinkSocket:

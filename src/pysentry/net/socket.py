@@ -46,6 +46,7 @@ from pysentry.kernel.description import (
 from pysentry.kernel.wait import Interrupted, wait_ready
 from pysentry.net import options
 from pysentry.net.control import pack, parse
+from pysentry.net.interfaces import IFREQ_SIZE, change_interface
 from pysentry.net.options import (
     SO_DOMAIN,
     SO_LINGER,
@@ -350,15 +351,14 @@ class Socket(Description):
             task.memory.write(argument, bytes(value))
             return result
         if request in _INTERFACE_REQUESTS:
-            interface = bytearray(task.memory.read(argument, _IFREQ_SIZE))
+            interface = bytearray(task.memory.read(argument, IFREQ_SIZE))
             result = host.ioctl(self.c.host_fd, request, interface)
             task.memory.write(argument, bytes(interface))
             return result
         if request == _SIOCGIFCONF:
             return self._list_interfaces(task, argument)
         if request in _INTERFACE_CHANGES:
-            task.memory.read(argument, _IFREQ_SIZE)  # EFAULT comes first
-            raise EPERM("the sandbox's interfaces are not the workload's to change")
+            return change_interface(task, self.c.host_fd, request, task.memory.read(argument, IFREQ_SIZE))
         raise ENOTTY(f"socket request {request:#x}")
 
     def _list_interfaces(self, task: Task, argument: int) -> int:
@@ -395,7 +395,6 @@ class _Timed:
 
 KINDS[lib.DESC_SOCKET] = Socket
 
-_IFREQ_SIZE = 40
 _IFCONF = Struct("=i4xQ")
 _SIOCGIFCONF = 0x8912
 _INT_REQUESTS = {0x541B, 0x5411, 0x8905}  # SIOCINQ, SIOCOUTQ, SIOCATMARK
