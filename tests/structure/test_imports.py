@@ -93,6 +93,7 @@ NOT_ON_THE_WAY = (
     "pysentry.cli.doctor",
     "pysentry.cli.install",
     "pysentry.cli.syscalls",
+    "pysentry.oci.cgroups.dbus",  # where systemd makes the cgroup
     "pysentry.oci.install",
     "pysentry.platform.cdefs",  # types: imported for type checkers only
     "pysentry.sandbox.terminal",  # with a terminal

@@ -143,3 +143,12 @@ class CgroupError(OciError):
 
 class ConsoleError(OciError):
     """The console socket, or a terminal without one."""
+
+
+class BusError(Exception):
+    """systemd refuses, or cannot be talked to. name: the last word of D-Bus's, such as "UnitExists"; "" if no answer
+    came."""
+
+    def __init__(self, message: str, name: str = "") -> None:
+        super().__init__(message)
+        self.name = name

@@ -11,12 +11,11 @@ import _signal  # type: ignore[import-not-found]
 import os
 
 from pysentry.oci.cgroups.cgroup import SIGKILL, Cgroup, pauses
-from pysentry.oci.cgroups.dbus import BusError, Connection
 from pysentry.oci.cgroups.files import NO_LIMIT, expand_list, write
 from pysentry.oci.cgroups.placement import SystemdName
 from pysentry.oci.cgroups.v2 import CgroupV2, enable_controllers
 from pysentry.oci.cgroups.writes import DEFAULT_PERIOD_US, SCALES, Write, apply, asks_for_limits, plan, plan_devices
-from pysentry.oci.errors import CgroupError
+from pysentry.oci.errors import BusError, CgroupError
 from pysentry.sandbox.errors import describe
 from pysentry.sandbox.hierarchies import UNIFIED, find_hierarchies
 from pysentry.sandbox.host_user import is_in_user_namespace
@@ -25,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pysentry.oci.cgroups.dbus import Connection
     from pysentry.oci.spec_resources import Resources
 
     Property = tuple[str, tuple[str, object]]
@@ -57,6 +57,13 @@ def manager_socket(is_user: bool) -> str:
     if not is_user:
         return "/run/systemd/private"
     return os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}") + "/systemd/private"
+
+
+def _connect(is_user: bool) -> Connection:
+    """Raises BusError."""
+    from pysentry.oci.cgroups.dbus import Connection
+
+    return Connection(manager_socket(is_user))
 
 
 def make_scope(
@@ -98,7 +105,7 @@ def _start_unit(name: SystemdName, identity: str, pid: int, planned: list[Write]
         ("TasksMax", ("t", NO_LIMIT)),  # systemd has a default
         *limits(planned),
     ]
-    connection = Connection(manager_socket(is_user))
+    connection = _connect(is_user)
     try:
         connection.call("StartTransientUnit", "ssa(sv)a(sa(sv))", name.unit, "fail", properties, [])
         for _ in pauses(PATIENCE_S):  # it answers before it has done it
@@ -199,7 +206,7 @@ class Scope(CgroupV2):
             pass  # it is gone, or there is nobody to ask
 
     def _ask(self, method: str, signature: str, *values: object) -> None:
-        connection = Connection(manager_socket(self.is_user))
+        connection = _connect(self.is_user)
         try:
             connection.call(method, signature, *values)
         finally:
