@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from jeepney import (
     DBusAddress,
     HeaderFields,
@@ -166,6 +168,7 @@ def test_limits_are_properties() -> None:
         "MemorySwapMax": ("t", 32 << 20),
         "MemoryLow": ("t", 32 << 20),
         "MemoryHigh": ("t", 1000),
+        "MemoryMin": ("t", 1 << 30),
         "CPUWeight": ("t", 20),
         "CPUQuotaPerSecUSec": ("t", 2_500_000),
         "CPUQuotaPeriodUSec": ("t", 20000),
@@ -174,6 +177,20 @@ def test_limits_are_properties() -> None:
         "TasksMax": ("t", NO_LIMIT),
         "IOWeight": ("t", 4950),
     }
+
+
+def test_no_swap_is_told_or_systemd_would_write_the_old_limit_again() -> None:
+    told = dict(limits(plan(resources(memory={"limit": 64 << 20, "swap": 64 << 20}), 2)))
+    assert told == {"MemoryMax": ("t", 64 << 20), "MemorySwapMax": ("t", 0)}
+    assert limits(plan(resources(unified={"memory.max": "0", "io.weight": "8:0 5", "memory.high": "?"}), 2)) == []
+
+
+@given(st.integers(1000, 10**7), st.integers(1000, 10**6))
+def test_systemd_writes_the_quota_that_was_given(quota: int, period: int) -> None:
+    told = dict(limits(plan(resources(cpu={"quota": quota, "period": period}), 2)))
+    per_second = told["CPUQuotaPerSecUSec"][1]
+    assert isinstance(per_second, int)
+    assert per_second * period // 1_000_000 == quota
 
 
 def test_a_period_alone_and_no_quota() -> None:

@@ -13,6 +13,7 @@ import os
 from pysentry.oci.cgroups.cgroup import SIGKILL, Cgroup, pauses
 from pysentry.oci.cgroups.files import NO_LIMIT, expand_list, write
 from pysentry.oci.cgroups.placement import SystemdName
+from pysentry.oci.cgroups.update import size_of
 from pysentry.oci.cgroups.v2 import CgroupV2, enable_controllers
 from pysentry.oci.cgroups.writes import DEFAULT_PERIOD_US, SCALES, Write, apply, asks_for_limits, plan, plan_devices
 from pysentry.oci.errors import BusError, CgroupError
@@ -44,6 +45,8 @@ LIMITS = {
     "cpu.weight": "CPUWeight",
     "io.weight": "IOWeight",
 }
+MAY_BE_ZERO = ("memory.low", "memory.min", "memory.swap.max")
+"""systemd takes no 0 for the others."""
 CPU_LISTS = {"cpuset.cpus": "AllowedCPUs", "cpuset.mems": "AllowedMemoryNodes"}
 
 
@@ -127,7 +130,8 @@ def limits(planned: list[Write]) -> list[Property]:
     found: list[Property] = []
     for item in planned:
         name = item.files[-1] if item.files else ""
-        if name in LIMITS and (value := _number(item.text)):
+        value = _number(item.text)
+        if name in LIMITS and value is not None and (value or name in MAY_BE_ZERO):
             found.append((LIMITS[name], ("t", SCALES[name](value) if name in SCALES else value)))
         elif name in CPU_LISTS:
             bits = sum(1 << cpu for cpu in set(expand_list(item.text)))
@@ -138,8 +142,11 @@ def limits(planned: list[Write]) -> list[Property]:
 
 
 def _number(text: str) -> int | None:
-    """None: with a device or a unit in it. (systemd takes no 0.)"""
-    return NO_LIMIT if text == "max" else int(text) if text.isdecimal() else None
+    """None: with a device in it, or nothing that the kernel would take."""
+    try:
+        return NO_LIMIT if text == "max" else size_of(text)
+    except ValueError:
+        return None
 
 
 def _cpu_quota(text: str) -> list[Property]:
@@ -150,7 +157,7 @@ def _cpu_quota(text: str) -> list[Property]:
     if quota == "max":
         found.append(("CPUQuotaPerSecUSec", ("t", NO_LIMIT)))
     elif quota.isdecimal():
-        found.append(("CPUQuotaPerSecUSec", ("t", int(quota) * 1_000_000 // period_us)))
+        found.append(("CPUQuotaPerSecUSec", ("t", -(-int(quota) * 1_000_000 // period_us))))  # up: it rounds down
     return found
 
 
