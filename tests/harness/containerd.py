@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,10 +11,10 @@ from typing import Any
 from tests.harness.engine_host import EngineHost, end
 from tests.harness.engine_images import BUSYBOX, PAUSE_IMAGE, archive
 from tests.harness.patience import wait_until
+from tests.harness.pod_network import write_pod_network
 from tests.harness.runner import Result
 
 PACKAGES = ("containerd", "containernetworking-plugins", "iptables")
-SOCKET = "/run/containerd/containerd.sock"
 CONFIGURATION = """
 version = 2
 disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
@@ -30,7 +29,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
   stream_server_port = "0"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
-    conf_dir = "{directory}/cni"
+    conf_dir = "{network}"
   [plugins."io.containerd.grpc.v1.cri".containerd]
     default_runtime_name = "{name}"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{name}]
@@ -41,42 +40,24 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
         BinaryName = "{path}"
         SystemdCgroup = false
 """
-NETWORK = {
-    "cniVersion": "0.4.0",
-    "name": "pods",
-    "plugins": [
-        {
-            "type": "bridge",
-            "bridge": "pods0",
-            "isGateway": True,
-            "ipam": {
-                "type": "host-local",
-                "ranges": [[{"subnet": "10.99.0.0/24"}]],
-                "routes": [{"dst": "0.0.0.0/0"}],
-            },
-        }
-    ],
-}
 
 
 class Containerd:
     """The daemon, and `ctr` to it. `path` is the runtime's; CRI knows it as `name`."""
 
+    socket = "/run/containerd/containerd.sock"
+
     def __init__(self, host: EngineHost, name: str, path: Path) -> None:
         self.host, self.name, self.path = host, name, path
         directory = host.directory
-        (directory / "cni").mkdir()
-        (directory / "cni" / "10-pods.conflist").write_text(json.dumps(NETWORK))
         self.configuration = directory / "containerd.toml"
         self.configuration.write_text(
-            CONFIGURATION.format(name=name, path=path, pause=PAUSE_IMAGE, directory=directory)
+            CONFIGURATION.format(name=name, path=path, pause=PAUSE_IMAGE, network=write_pod_network(directory))
         )
         self.names = (f"t{number}" for number in itertools.count())
         self.log = open(directory / "containerd.log", "ab")
         self.daemon = self._start()
-        shutil.copyfile(archive(), directory / "images.tar")
-        for namespace in ("default", "k8s.io"):
-            self("-n", namespace, "images", "import", directory / "images.tar")
+        self.load(archive())
         self.mounts = host.mounts()
         host.base |= host.processes()
 
@@ -89,6 +70,13 @@ class Containerd:
         )
         assert daemon.poll() is None, self.tail()
         return daemon
+
+    def load(self, images: Path) -> None:
+        """Imports a docker archive, for `ctr` and for CRI."""
+        copy = self.host.directory / "images.tar"
+        shutil.copyfile(images, copy)
+        for namespace in ("default", "k8s.io"):
+            self("-n", namespace, "images", "import", copy)
 
     def restart(self) -> None:
         """Kills the daemon, as a crash would, and starts it again; shims and containers stay."""
@@ -104,7 +92,7 @@ class Containerd:
         return (self.host.directory / "containerd.log").read_text()[-2500:]
 
     def argv(self, *words: str | Path) -> list[str]:
-        return ["ctr", "-a", SOCKET, *map(str, words)]
+        return ["ctr", "-a", self.socket, *map(str, words)]
 
     def __call__(self, *words: str | Path, status: int | None = 0, **arguments: Any) -> Result:
         return self.host.run(self.argv(*words), status=status, **arguments)
@@ -147,15 +135,4 @@ class Containerd:
         self.assert_clean()
 
     def assert_clean(self) -> None:
-        host = self.host
-        gone = {
-            "processes": lambda: host.processes() - host.base,
-            "mounts": lambda: host.mounts() - self.mounts,
-            "cgroups": lambda: {path for path in host.container_cgroups() if not path.endswith("/conmon")},
-        }
-        for what, left in gone.items():
-            try:
-                wait_until(lambda left=left: not left(), f"no {what} are left")  # type: ignore[misc]
-            except AssertionError:
-                shown = [host.describe(one) if isinstance(one, int) else str(one) for one in left()]
-                raise AssertionError(f"{what} left behind: {shown}\n{self.tail()}") from None
+        self.host.assert_nothing_left(self.mounts, self.host.container_cgroups, self.tail)

@@ -55,7 +55,9 @@ class Cri:
         )
         self.service = messages().DESCRIPTOR.services_by_name["RuntimeService"]
         self.names = (f"pod{number}" for number in itertools.count())
-        self.logs = host.directory / "pod-logs"
+        self.directory = host.directory / f"cri-{Path(socket).stem}"
+        self.directory.mkdir()
+        self.logs = self.directory / "logs"
 
     def call(self, method: str, timeout_s: float = PATIENCE_S, **fields: Any) -> Any:
         """One call; `fields` may be dictionaries. Raises self.error (a grpc.RpcError)."""
@@ -81,7 +83,10 @@ class Cri:
         return all(condition.status for condition in status.conditions)
 
     def clean(self) -> None:
-        """Removes every pod, its containers with it."""
+        """Removes every pod, its containers with it. These are stopped first, as a kubelet does it: CRI-O lets what a
+        pod still has take as long as the call may, and a first process ignores SIGTERM."""
+        for container in self.call("ListContainers").containers:
+            self.call("StopContainer", container_id=container.id, timeout=0)
         for pod in self.call("ListPodSandbox").items:
             self.call("StopPodSandbox", pod_sandbox_id=pod.id)
             self.call("RemovePodSandbox", pod_sandbox_id=pod.id)

@@ -90,15 +90,4 @@ class Docker:
         names = self("ps", "-aq").stdout.split()
         if names:
             self("rm", "-f", *names)
-        host = self.host
-        gone = {
-            "processes": lambda: host.processes() - host.base,
-            "mounts": lambda: host.mounts() - self.mounts,
-            "cgroups": lambda: host.container_cgroups(),
-        }
-        for what, left in gone.items():
-            try:
-                wait_until(lambda left=left: not left(), f"no {what} are left")  # type: ignore[misc]
-            except AssertionError:
-                shown = [host.describe(one) if isinstance(one, int) else str(one) for one in left()]
-                raise AssertionError(f"{what} left behind: {shown}") from None
+        self.host.assert_nothing_left(self.mounts, self.host.container_cgroups)

@@ -19,12 +19,12 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.harness import leftovers
-from tests.harness.patience import PATIENCE_S
+from tests.harness.patience import PATIENCE_S, wait_until
 from tests.harness.runner import Result
 
 INIT = Path(__file__).with_name("engine_init.py")
@@ -134,9 +134,27 @@ class EngineHost:
         return {line.split()[4] for line in self.root("/proc/1/mountinfo").read_text().splitlines()}
 
     def container_cgroups(self, pattern: str = "*") -> set[str]:
-        """Cgroups below ours with such a name, each hierarchy by itself."""
+        """Cgroups below ours with such a name, each hierarchy by itself; without those of conmon, which stay now and
+        then whatever the runtime (CRI-O's when a create has failed or the daemon has crashed)."""
         tops = [hierarchy / self.cgroup.lstrip("/") for hierarchy in _hierarchies()]
-        return {str(path) for top in tops for path in top.rglob(pattern) if path.is_dir()}
+        found = {path for top in tops for path in top.rglob(pattern) if path.is_dir()}
+        return {str(path) for path in found if not path.name.removeprefix("crio-").startswith("conmon")}
+
+    def assert_nothing_left(
+        self, mounts: Collection[str], cgroups: Callable[[], set[str]], tell: Callable[[], str] = str
+    ) -> None:
+        """Waits until only `base` runs, only `mounts` are mounted and no `cgroups` are left. `tell`: for the error."""
+        gone: dict[str, Callable[[], set[Any]]] = {
+            "processes": lambda: self.processes() - self.base,
+            "mounts": lambda: self.mounts().difference(mounts),
+            "cgroups": cgroups,
+        }
+        for what, left in gone.items():
+            try:
+                wait_until(lambda left=left: not left(), f"no {what} are left")  # type: ignore[misc]
+            except AssertionError:
+                shown = [self.describe(one) if isinstance(one, int) else str(one) for one in left()]
+                raise AssertionError(f"{what} left behind: {shown}\n{tell()}") from None
 
     def socket(self) -> socket.socket:
         """A TCP socket of the machine's network namespace, not connected."""

@@ -1,7 +1,8 @@
 """Process 1 of an engine's machine (see engine_host.py): mounts what is private, reaps, and ends when its stdin does.
 
 Run by path with `python -I -S`; imports nothing of the tests. Arguments: directories below /var/lib that become empty
-(an engine's layers cannot lie on an overlay). Changes in the rest of /var/lib and in /etc stay on the machine.
+(an engine's layers cannot lie on an overlay). Changes in the rest of /var/lib and in /etc, and plain
+directories in /sys/fs/cgroup, stay on the machine.
 Writes its pid, as the host sees it, when everything stands.
 """
 
@@ -15,11 +16,30 @@ import subprocess
 import sys
 
 CHANGEABLE = ("/etc", "/var/lib")
+CGROUPS = "/sys/fs/cgroup"
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 
 
 def mount(*words: str) -> None:
     subprocess.run(["mount", *words], check=True)
+
+
+def keep_cgroup_directories() -> None:
+    """Engines make directories for controllers that a machine with version 1 has not; on the host they would stay."""
+    if os.path.exists(CGROUPS + "/cgroup.controllers"):
+        return
+    aside = "/run/.cgroups"
+    os.mkdir(aside)
+    mount("--rbind", CGROUPS, aside)
+    mount("-t", "tmpfs", "-o", "mode=755", "private", CGROUPS)
+    for entry in os.scandir(aside):
+        here = f"{CGROUPS}/{entry.name}"
+        if entry.is_symlink():
+            os.symlink(os.readlink(entry.path), here)
+        elif os.path.ismount(entry.path):
+            os.mkdir(here)
+            mount("--bind", entry.path, here)
+    subprocess.run(["umount", "--recursive", "--lazy", aside], check=True)
 
 
 def bring_up_loopback() -> None:
@@ -48,6 +68,7 @@ def main() -> None:
     for directory in sys.argv[1:]:
         os.makedirs(directory, exist_ok=True)
         mount("-t", "tmpfs", "-o", "mode=755", "private", directory)
+    keep_cgroup_directories()
     mount("-t", "proc", "proc", "/proc")
     mount("--make-rshared", "/")
     bring_up_loopback()

@@ -93,14 +93,5 @@ class Podman:
         self("pod", "rm", "-fa", "-t", "0")
         self("rm", "-fa", "-t", "0")
         host = self.host
-        gone = {
-            "processes": lambda: host.processes() - host.base,
-            "mounts": lambda: host.mounts() - self.mounts - {STORAGE},
-            "cgroups": lambda: host.container_cgroups("libpod-*"),  # what pods and conmon leave is podman's
-        }
-        for what, left in gone.items():
-            try:
-                wait_until(lambda left=left: not left(), f"no {what} are left")  # type: ignore[misc]
-            except AssertionError:
-                shown = [host.describe(one) if isinstance(one, int) else str(one) for one in left()]
-                raise AssertionError(f"{what} left behind: {shown}") from None
+        # What pods leave of cgroups is podman's.
+        host.assert_nothing_left(self.mounts | {STORAGE}, lambda: host.container_cgroups("libpod-*"))

@@ -7,6 +7,7 @@ pytest --oci-platform=ptrace tests/oci    raw containers on the other engine; a 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ import pytest
 from tests.harness import checkout
 from tests.harness.bundles import make_rootfs
 from tests.harness.containerd import PACKAGES as CONTAINERD_PACKAGES
-from tests.harness.containerd import SOCKET, Containerd
+from tests.harness.containerd import Containerd
 from tests.harness.cri import Cri
+from tests.harness.crio import PACKAGES as CRIO_PACKAGES
+from tests.harness.crio import Crio
 from tests.harness.docker import PACKAGES as DOCKER_PACKAGES
 from tests.harness.docker import DaemonFailedError, Docker
 from tests.harness.engine_host import EngineHost
@@ -28,6 +31,7 @@ from tests.harness.podman import Podman
 from tests.harness.programs import install, need
 from tests.harness.raw_runtime import RawRuntime
 from tests.harness.runner import session_directory
+from tests.harness.suites import install_path
 
 
 @dataclass(frozen=True)
@@ -126,19 +130,40 @@ def docker(docker_engine: Docker) -> Iterator[Docker]:
 
 
 @pytest.fixture(scope="session")
-def cri_client(containerd_engine: Containerd) -> Iterator[Cri]:
-    client = Cri(containerd_engine.host, SOCKET, containerd_engine.name)
-    wait_until(client.is_ready, "the CRI plugin and its network are ready")
+def crio_engine(machine: EngineHost, oci_runtime: Runtime) -> Iterator[Crio]:
+    """PYSENTRY_CRIO=DIR holds `crio` and `pinns`; without it they are looked for in PATH."""
+    found = shutil.which("crio", path=install_path("PYSENTRY_CRIO"))
+    if found is None:
+        pytest.skip("PYSENTRY_CRIO=DIR (crio and pinns) is not set, there is no crio, and Debian has no package of it")
+    reason = install(*CRIO_PACKAGES)
+    if reason is not None:
+        pytest.skip(f"needs what CRI-O runs: {reason}")
+    engine = Crio(machine, Path(found), oci_runtime.name, oci_runtime.path)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session", params=["containerd", "crio"])
+def cri_engine(request: pytest.FixtureRequest, oci_runtime: Runtime) -> Containerd | Crio:
+    """An engine with a CRI for `oci_runtime`, which pytest must see here: the one below it finds too late."""
+    engine: Containerd | Crio = request.getfixturevalue(f"{request.param}_engine")
+    return engine
+
+
+@pytest.fixture(scope="session")
+def cri_client(cri_engine: Containerd | Crio) -> Iterator[Cri]:
+    client = Cri(cri_engine.host, cri_engine.socket, cri_engine.name)
+    wait_until(client.is_ready, "the engine and its network are ready")
     yield client
     client.close()
 
 
 @pytest.fixture
-def cri(cri_client: Cri, containerd_engine: Containerd) -> Iterator[Cri]:
-    """containerd's CRI; every pod is removed after the test, and nothing may be left then."""
+def cri(cri_client: Cri, cri_engine: Containerd | Crio) -> Iterator[Cri]:
+    """An engine's CRI; every pod is removed after the test, and nothing may be left then."""
     yield cri_client
     cri_client.clean()
-    containerd_engine.assert_clean()
+    cri_engine.assert_clean()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""CRI conformance: cri-tools' `critest` at containerd with the runtime under test, where the program is given.
+"""CRI conformance: cri-tools' `critest` at containerd and CRI-O with the runtime under test, where it is given.
 
 PYSENTRY_CRITEST=DIR holds `critest`. There is no registry here: the images it names are made of busybox and loaded, and
 its tests of pulling are left out. What fails is in block_lists/critest.toml.
@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from tests.harness.containerd import SOCKET, Containerd
+from tests.harness.containerd import Containerd
 from tests.harness.cri import Cri
+from tests.harness.crio import Crio
 from tests.harness.engine_images import archive_of, root_filesystem
 from tests.harness.programs import made_once, need
 from tests.harness.suites import judge, need_install
@@ -71,21 +73,17 @@ def root_of_images() -> Path:
 
 
 @pytest.fixture
-def critest(cri_client: Cri, containerd_engine: Containerd) -> Iterator[Path]:
+def critest(cri_client: Cri, cri_engine: Containerd | Crio) -> Iterator[Path]:
     directory = need_install(VARIABLE, "critest of kubernetes-sigs/cri-tools")
-    images = containerd_engine.host.directory / "critest.tar"
-    made = archive_of("critest-images", *((name, root_of_images(), config) for name, config in IMAGES))
-    shutil.copyfile(made, images)
-    containerd_engine("-n", "k8s.io", "images", "import", images)
+    cri_engine.load(archive_of("critest-images", *((name, root_of_images(), config) for name, config in IMAGES)))
     yield directory / "critest"
     cri_client.clean()
 
 
-def test_critest(critest: Path, containerd_engine: Containerd, oci_runtime: Runtime) -> None:
-    host = containerd_engine.host
-    reports = host.directory / "critest"
-    reports.mkdir()
-    endpoint = f"unix://{SOCKET}"
+def test_critest(critest: Path, cri_engine: Containerd | Crio, oci_runtime: Runtime) -> None:
+    host = cri_engine.host
+    reports = Path(tempfile.mkdtemp(dir=host.directory))
+    endpoint = f"unix://{cri_engine.socket}"
     done = host.run(
         [
             *(critest, f"-runtime-endpoint={endpoint}", f"-image-endpoint={endpoint}"),
