@@ -72,10 +72,28 @@ def test_the_containers_processes_have_an_empty_root(raw: RawRuntime) -> None:
         assert os.path.samefile(path, path + "/.."), "mounted nowhere: it has no parent"
 
 
-def test_what_is_only_in_memory_is_not_shown(raw: RawRuntime) -> None:
+def test_with_an_overlay_the_root_is_not_shown(raw: RawRuntime, tmp_path: Path) -> None:
+    """It is memory. Processes, and the binds at their places, are shown."""
     if not raw.is_ours:
         pytest.skip("an option of ours")
-    identity = raw.identity()
-    pid_file = raw.directory / "pid"
-    raw.leave("--overlay", "create", "--bundle", str(raw.bundle(*WAITS)), "--pid-file", str(pid_file), identity)
-    assert "etc" not in str(entering(int(pid_file.read_text()), lambda: os.listdir("/")))
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    (tmp_path / "file").write_text("bound")
+
+    def change(document: Config) -> None:
+        for target, source in (("/made/here", volume), ("/made/file", tmp_path / "file")):
+            document["mounts"].append(
+                {"destination": target, "type": "bind", "source": str(source), "options": ["rbind"]}
+            )
+
+    raw.options.append("--overlay")
+    container = raw.start(*WAITS, change=change)
+    assert sorted(entering(container.pid, lambda: os.listdir("/"))) == ["made", "proc"]  # type: ignore[call-overload]
+    assert entering(container.pid, lambda: Path("/proc/1/cmdline").read_text()) == "sleep\x001000\x00"
+    assert entering(container.pid, lambda: Path("/made/file").read_text()) == "bound"
+    assert entering(container.pid, lambda: Path("/made/here/new").write_text("kept")) == 4
+    assert (volume / "new").read_text() == "kept"
+    read_only = 30
+    assert entering(container.pid, lambda: Path("/new").write_text("x")) == read_only
+    assert entering(container.pid, lambda: Path("/made/new").write_text("x")) == read_only
+    assert container.call("exec", "ls", "/made").stdout.split() == ["file", "here"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -203,6 +204,37 @@ def test_copy_into_what_is_read_only(podman: Podman) -> None:
         assert podman("exec", name, "ls", "-A", "/memory").stdout == ""
     sealed = podman.background(options=["--read-only"])
     podman("cp", place, f"{sealed}:/etc/file", status=125)
+
+
+@pytest.fixture
+def overlay(podman: Podman) -> Iterator[str]:
+    """An option of podman's with which the container has an overlay, as the operator allows it."""
+    if podman.name != "pysentry":
+        pytest.skip("an annotation of ours")
+    allowed = podman.host.root("/etc/pysentry/config.toml")
+    allowed.parent.mkdir(exist_ok=True)
+    allowed.write_text('allowed_annotations = ["dev.pysentry.overlay"]\n')
+    yield "--annotation=dev.pysentry.overlay=true"
+    allowed.unlink()
+
+
+def test_top_and_copy_with_an_overlay(podman: Podman, overlay: str) -> None:
+    """What is only in memory cannot be copied, nor may what is below it be taken for it; a volume can."""
+    volume = podman.host.directory / "overlay-volume"
+    volume.mkdir()
+    place = podman.host.directory / "over-it"
+    place.write_text("given\n")
+    name = podman.background(options=[overlay, f"--volume={volume}:/data"])
+    wait_until(lambda: "sleep 1000" in podman("top", name).stdout, "podman's own top shows the program")
+    podman("exec", name, "sh", "-c", "echo changed > /etc/release")
+    for words in ([place, f"{name}:/tmp/in"], [f"{name}:/etc/release", podman.host.directory / "out-of-it"]):
+        assert "could not be found" in podman("cp", *words, status=125).stderr
+    assert podman("exec", name, "ls", "/tmp").stdout == ""
+    podman("cp", place, f"{name}:/data/file")
+    assert podman("exec", name, "cat", "/data/file").stdout == "given\n"
+    podman("stop", "-t", "0", name)
+    podman("cp", f"{name}:/etc/release", podman.host.directory / "out-of-it")
+    assert (podman.host.directory / "out-of-it").read_text() == "busybox root of the tests\n"
 
 
 def test_copy_while_it_does_not_run(podman: Podman) -> None:

@@ -14,6 +14,7 @@ import pytest
 from tests.harness import checkout
 from tests.harness.engine_host import EngineHost
 from tests.harness.engine_images import BUSYBOX, archive
+from tests.harness.patience import wait_until
 from tests.harness.podman import CONFIGURATION, PACKAGES
 from tests.harness.programs import install
 from tests.harness.runner import Result, session_directory
@@ -91,6 +92,29 @@ def test_other_users(rootless: Rootless) -> None:
     assert rootless.run("--user=1000:50", BUSYBOX, "sh", "-c", "id -u; id -g").stdout == "1000\n50\n"
     kept = rootless.run("--userns=keep-id", BUSYBOX, "id", "-u")
     assert kept.stdout == f"{checkout.UNPRIVILEGED_ID}\n"
+
+
+def test_top(rootless: Rootless) -> None:
+    rootless("run", "-d", "--name=shown", "--network=none", BUSYBOX, "sh", "-c", "sleep 1001 & wait")
+    wait_until(lambda: "sleep 1001" in rootless("top", "shown").stdout, "podman's own top shows the program")
+    rootless("rm", "-f", "-t", "0", "shown")
+
+
+def test_copy(rootless: Rootless) -> None:
+    """While it runs podman joins the pid namespace of the container's pid. It is the host's: only root may do that."""
+    given = rootless.home / "volume/given"
+    given.write_text("given\n")
+    rootless(
+        "run", "-d", "--name=copied", "--network=none", BUSYBOX, "sh", "-c", "cat /tmp/in; echo ready; exec sleep 1000"
+    )
+    wait_until(lambda: "ready" in rootless("logs", "copied").stdout, "it runs")
+    assert "operation not permitted" in rootless("cp", given, "copied:/tmp/in", status=125).stderr
+    assert rootless("exec", "copied", "ls", "/tmp").stdout == ""
+    rootless("stop", "-t", "0", "copied")
+    rootless("cp", given, "copied:/tmp/in")
+    rootless("start", "copied")
+    wait_until(lambda: "given" in rootless("logs", "copied").stdout, "it reads what it was given")
+    rootless("rm", "-f", "-t", "0", "copied")
 
 
 def test_a_life(rootless: Rootless) -> None:

@@ -16,16 +16,15 @@ if TYPE_CHECKING:
 
 
 def show_container(config: RunConfig, sentry_pid: int, init_pid: int) -> None:
-    """Before its first program runs. With an overlay there is nothing to show: the files in it are memory.
+    """Before its first program runs. With an overlay the root is not shown: what is changed in it is memory, and nobody
+    shall take what is below for the container's files.
 
     Raises:
         OSError: it cannot be had; then the namespace stays empty.
     """
-    if config.overlay:
-        return
     root, *sources = container_trees(config)
     binds = iter(tree for tree in sources if not tree.with_kernel_filesystems)
-    with View(root) as view:
+    with View(None if config.overlay else root) as view:
         for row in config.mounts:
             if row.kind == "bind":
                 view.add_tree(next(binds), row.target)
