@@ -1,4 +1,4 @@
-"""A machine of its own for container engines: pid, mount and network namespaces that end with everything in them.
+"""A machine of its own for container engines: pid, mount, ipc and network namespaces that end with everything in them.
 
 Engines keep state in /run and /var/lib, daemonize, make bridges, firewall rules and mounts. Here they find their
 default paths empty and private, and an init that reaps at once; when the machine ends, so does all they started. What
@@ -30,7 +30,8 @@ from tests.harness.runner import Result
 INIT = Path(__file__).with_name("engine_init.py")
 PRIVATE = ("/var/lib/cni", "/var/lib/containers", "/var/lib/containerd", "/var/lib/docker")
 CGROUPS = Path("/sys/fs/cgroup")
-NEW_NAMESPACES = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--propagation", "private", "--"]
+NAMESPACES = ["--mount", "--net", "--ipc", "--pid"]
+NEW_NAMESPACES = ["unshare", *NAMESPACES, "--fork", "--kill-child", "--propagation", "private", "--"]
 CLONE_NEWNET = 0x40000000
 
 
@@ -64,7 +65,7 @@ class EngineHost:
         return Path(f"/proc/{self.pid}/root{path}")
 
     def argv(self, argv: Sequence[str | Path]) -> list[str]:
-        return ["nsenter", f"--target={self.pid}", "--mount", "--net", "--pid", "--", *map(str, argv)]
+        return ["nsenter", f"--target={self.pid}", *NAMESPACES, "--", *map(str, argv)]
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         return {

@@ -18,7 +18,8 @@ NETWORK = {
                 "ranges": [[{"subnet": "10.99.0.0/24"}]],
                 "routes": [{"dst": "0.0.0.0/0"}],
             },
-        }
+        },
+        {"type": "portmap", "capabilities": {"portMappings": True}},
     ],
 }
 
