@@ -354,14 +354,21 @@ def test_an_update_is_told(booted: Path, runtime_dir: Path) -> None:
     assert (booted / "pids.max").read_text() == "6"
 
 
-def test_destroying_waits_until_systemd_has_forgotten(tmp_path: Path, runtime_dir: Path) -> None:
+def test_destroying_waits_until_systemd_has_forgotten(
+    tmp_path: Path, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     directory = tmp_path / "box.scope"
     directory.mkdir()
     server = Systemd(runtime_dir, None, None, ("org.freedesktop.systemd1.NoSuchUnit", "not loaded"))
     scope_at(directory).destroy()
     server.close()
     assert not directory.exists()
-    assert [call[0] for call in server.calls] == ["GetUnit"] * 3
+    assert [call[0] for call in server.calls] == ["StopUnit", "GetUnit", "GetUnit"]
+    server = Systemd(runtime_dir.with_name("again"), ("org.freedesktop.systemd1.NoSuchUnit", "not loaded"))
+    monkeypatch.setattr(systemd, "manager_socket", lambda is_user: str(server.path))
+    scope_at(directory).destroy()  # systemd was first: a unit of this name would be somebody else's
+    server.close()
+    assert [call[0] for call in server.calls] == ["GetUnit"]
 
 
 def test_the_holder_ends_with_its_maker_and_holds_nothing() -> None:

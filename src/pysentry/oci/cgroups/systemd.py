@@ -205,8 +205,11 @@ class Scope(CgroupV2):
 
     def destroy(self) -> None:
         """Also waits until systemd has forgotten the unit: the next container may have its name."""
+        was_there = os.path.isdir(self.paths[UNIFIED])
         super().destroy()
         try:
+            if was_there:  # the kernel tells that it is empty a little later, and nothing once it is removed
+                self._ask("StopUnit", "ss", self.unit, "replace")
             for _ in pauses(FORGET_S):
                 self._ask("GetUnit", "s", self.unit)
         except BusError:
