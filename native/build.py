@@ -61,6 +61,7 @@ def includes() -> str:
 HOOK_NAMES = {  # field of struct python_hooks: the Python function behind it
     "syscall": "sentry_syscall", "resume": "sentry_resume", "exec_begin": "sentry_exec_begin",
     "exec_load": "sentry_exec_load", "exec_done": "sentry_exec_done", "kill_check": "sentry_kill_check",
+    "trace_check": "sentry_trace_check",
     "task_exit": "sentry_task_exit", "fd_closed": "sentry_fd_closed", "description_gone": "sentry_description_gone",
     "birth": "sentry_birth",
     "trace": "sentry_trace", "signals_changed": "sentry_signals_changed",

@@ -177,6 +177,9 @@ struct credentials {
     uint32_t groups[64];
 };
 
+struct tracing;
+struct tracee_end;
+
 /* ---- tasks --------------------------------------------------------------------------------------*/
 struct thread_group {
     uint32_t refs;          /* tasks */
@@ -191,6 +194,8 @@ struct thread_group {
     int32_t  oom_score_adj, oom_score_adj_min; /* the lowest that it may go to without CAP_SYS_RESOURCE */
     uint32_t python_id;     /* of its Python object; 0: none yet */
     uint32_t signals_sent;  /* counts signals_changed() about it */
+    uint32_t tracees;       /* tasks that it traces, and ends of such that it has not waited for (engine/tracee.c) */
+    struct tracee_end *tracee_ends;
 };
 
 enum task_state { TASK_NEW, TASK_RUNNING, TASK_TRAPPED, TASK_PARKED, TASK_STOPPED, TASK_DEAD };
@@ -258,6 +263,13 @@ struct task {
     uint32_t is_strict;     /* seccomp's strict mode: kernel/strict_mode.py */
     uint64_t saved_regs[27];/* registers of the control call, as user_regs_struct */
     char     comm[16];
+    /* ptrace(2) inside the sandbox */
+    struct tracing *tracing; /* engine/tracing.h; NULL: nobody of the sandbox traces it */
+    uint32_t exec_tells;    /* its stub says when the program begins: the tracer wants to see that */
+    uint64_t exec_mask;     /* the program's signal mask; the stub's is full meanwhile */
+    uint32_t is_replaced;   /* the call under way is no more than a place to return from: engine/tracee.c */
+    int64_t  replaced_nr, replaced_result;
+    uint32_t tracer_waits;  /* engine/tracer_wait.c */
 };
 
 /* Counted for the run report. */
@@ -369,6 +381,10 @@ int  group_kill_from(struct thread_group *g, int sig, int32_t ns_pid, uint32_t u
 int  task_queue_sent_signal(struct task *t, int sig, int code, uint64_t value, int32_t ns_pid, uint32_t uid); /* to its process, as from that sender */
 int  siginfo_correct(struct task *t, void *info); /* siginfo_t as the sandbox's kernel would have made it: senders, their users. 1: it was changed */
 void signals_changed(struct thread_group *g); /* somebody may have sent it a signal: interrupt its parked calls; NULL: everybody's */
+int  task_is_held(struct task *t);       /* in a stop that its tracer in the sandbox sees */
+int  task_tracer_pid(struct task *t);    /* of the sandbox, as it numbers them; 0: none */
+int  task_tracer_is_privileged(struct task *t); /* CAP_SYS_PTRACE when it began; 1 also without a tracer */
+int64_t tracer_poke(struct task *tracer, struct task *t, uint64_t addr, const void *from, uint64_t size); /* also what is write-protected: bytes written, -EFAULT, or -EPERM: it does not hold t at a stop */
 int  task_is_stopped(struct task *t);    /* by job control, also where its stop has not been handled yet */
 int  task_dequeue_signal(struct task *t, uint64_t mask, void *info); /* takes one pending signal of the mask (bit N-1: signal N): its number and siginfo_t (128 bytes), -EAGAIN: none */
 void sentry_set_timer(int64_t deadline_ns);  /* calls sentry_on_timer at CLOCK_MONOTONIC deadline; 0: off */
@@ -376,5 +392,5 @@ int  sentry_watch_quietly(int host_fd, uint32_t events); /* the same, for a sock
 int  sentry_watch(int host_fd, uint32_t events); /* sentry_on_ready(fd, revents) for a host descriptor; events 0: stop */
 int  task_install_host(struct task *t, int host_fd, int fd); /* any host descriptor at any number (exec, ttys) */
 uint64_t task_stack_room(struct task *t, uint64_t size); /* before such a call: memory that its arguments may lie in, below the stack pointer; at most 256 bytes; 0: none */
-int  task_host_call(struct task *t, int32_t nr, const uint64_t *args); /* runs a call of ours in place of the trapped one, then resumes Python: 0 or -errno (host_call.c) */
+int  task_host_call(struct task *t, int32_t nr, const uint64_t *args); /* runs a call of ours in place of the trapped one, then resumes Python: 0 or -errno (host_call.c): it died, or must start over */
 int64_t sentry_now_ns(void);            /* CLOCK_MONOTONIC */

@@ -23,7 +23,14 @@
 
 static uint32_t deferred_exits;
 
-static void fork_event(struct task *parent)
+static void first_stop(struct task *child)
+{
+    host_call_first_stop(child);
+    if (!tracee_born(child))
+        task_resume(child, PTRACE_CONT, 0);
+}
+
+static void fork_event(struct task *parent, int event)
 {
     unsigned long tid = 0;
     struct user_regs_struct regs;
@@ -38,10 +45,11 @@ static void fork_event(struct task *parent)
         else
             task_inherit(child, parent, flags);
         host_call_born(child, parent);
-        if (child->is_attached) { /* it stopped before we heard of it: it was held */
-            host_call_first_stop(child);
-            task_resume(child, PTRACE_CONT, 0);
-        }
+        tracee_inherit(child, parent, event);
+        if (child->is_attached) /* it stopped before we heard of it: it was held */
+            first_stop(child);
+        if (tracee_forked(parent, child, event))
+            return;
     }
     task_resume(parent, PTRACE_CONT, 0);
 }
@@ -50,17 +58,16 @@ static void event_stop(struct task *t, int sig)
 {
     if (!t->is_attached) {
         t->is_attached = 1;
-        if (t->is_announced) {
-            host_call_first_stop(t);
-            task_resume(t, PTRACE_CONT, 0);
-        }
+        if (t->is_announced)
+            first_stop(t);
         else /* held until its parent's event */
             orphans_held();
         return;
     }
     if (sig < 32 && BIT(sig) & GROUP_STOPS) {
         t->group_stopped = 1;
-        task_resume(t, PTRACE_LISTEN, 0);
+        if (!tracee_event_stop(t, sig))
+            task_resume(t, PTRACE_LISTEN, 0);
         /* Its threads that wait in a trap cannot stop until their wait ends. */
         if (engine.parked)
             for (struct task *other = task_first(), *next; other; other = next) {
@@ -76,7 +83,8 @@ static void event_stop(struct task *t, int sig)
         mask_swap_stop(t);
         return;
     }
-    task_resume(t, PTRACE_CONT, 0);
+    if (!tracee_event_stop(t, SIGTRAP))
+        task_resume(t, PTRACE_CONT, 0);
 }
 
 /* What the kernel makes of a fault: force_sig_info() spares nobody. To a traced pid 1 it would not be delivered. */
@@ -127,6 +135,16 @@ static void end_strict(struct task *t)
     task_resume(t, PTRACE_CONT, 0);
 }
 
+static void deliver(struct task *t, int sig, const siginfo_t *info)
+{
+    if (sig && ends_init(t, sig, info)) {
+        engine.init_signal = sig;
+        kill(t->group->tgid, SIGKILL);
+        return;
+    }
+    task_resume(t, PTRACE_CONT, sig);
+}
+
 static void signal_stop(struct task *t, int sig)
 {
     siginfo_t info = {0};
@@ -146,14 +164,17 @@ static void signal_stop(struct task *t, int sig)
         mask_swap_delivered(t);
     else
         restart_untaken_call(t);
-    if (ends_init(t, sig, &info)) {
-        engine.init_signal = sig;
-        kill(t->group->tgid, SIGKILL);
-        return;
-    }
     if (has_info && siginfo_correct(t, &info))
         ptrace(PTRACE_SETSIGINFO, t->tid, NULL, &info);
-    task_resume(t, PTRACE_CONT, sig);
+    if (!tracee_signal_stop(t, sig))
+        deliver(t, sig, &info);
+}
+
+void signal_goes_on(struct task *t, int sig)
+{
+    siginfo_t info = {0};
+    ptrace(PTRACE_GETSIGINFO, t->tid, NULL, &info);
+    deliver(t, sig, &info);
 }
 
 static void kill_begin(struct task *t, struct user_regs_struct *regs)
@@ -227,6 +248,8 @@ static void seccomp_event(struct task *t)
         seed_first_exec(t, &regs);
     else if (regs.orig_rax == SYS_execve || regs.orig_rax == SYS_execveat)
         exec_begin(t, &regs);
+    else if (regs.orig_rax == SYS_ptrace)
+        tracer_call(t, &regs);
     else
         kill_begin(t, &regs);
 }
@@ -241,7 +264,12 @@ void control_stop(struct task *t, int status)
     case PTRACE_EVENT_FORK:
     case PTRACE_EVENT_VFORK:
     case PTRACE_EVENT_CLONE:
-        fork_event(t);
+        fork_event(t, event);
+        return;
+    case PTRACE_EVENT_VFORK_DONE:
+    case PTRACE_EVENT_EXIT:
+        if (!tracee_event(t, event))
+            task_resume(t, PTRACE_CONT, 0);
         return;
     case PTRACE_EVENT_EXEC:
         exec_event(t);
@@ -254,9 +282,11 @@ void control_stop(struct task *t, int status)
         signal_stop(t, sig);
         return;
     }
-    if (engine.trace && trace_entry_stop(t))
-        return;
-    if (t->in_exec == 1)
+    if (engine.trace)
+        trace_stop(t);
+    if (call_stop_is_entry(t))
+        call_begins(t);
+    else if (t->in_exec == 1)
         exec_exit_stop(t);
     else if (host_call_exit_stop(t))
         return;
@@ -267,7 +297,7 @@ void control_stop(struct task *t, int status)
             t->exit_stop = 0;
             signals_changed(NULL);
         }
-        task_resume(t, PTRACE_CONT, 0);
+        call_ends(t);
     }
 }
 

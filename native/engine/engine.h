@@ -111,10 +111,14 @@ void files_bury(void);                      /* frees descriptions that died duri
 
 /* ---- signals.c */
 bool signal_ends_process(int sig);
+void group_tell_child(struct thread_group *g, int32_t ns_pid, uint32_t uid, int code, int status); /* SIGCHLD of that kind */
 bool signal_must_interrupt(struct task *t); /* would Linux take this task out of an interruptible sleep? */
 bool signal_may_be_new(struct task *t);      /* since this was last asked: signals_changed() was called about it */
 
 void make_restart_sure(struct task *t);     /* before a trap is answered with a restart code */
+
+#define ENGINE_OPTIONS (PTRACE_O_EXITKILL | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | \
+                        PTRACE_O_TRACESECCOMP | PTRACE_O_TRACESYSGOOD)
 
 /* ---- control.c */
 /* Inside a handler: the next stop of a task that runs a call of ours (status), or -1: it died. Signals are held back. */
@@ -146,8 +150,35 @@ void mask_swap_delivered(struct task *t);
 void ptrace_trap_received(struct task *t, const struct user_regs_struct *regs);
 bool ptrace_trap_exit_stop(struct task *t); /* was it ours? */
 
+/* ---- tracee.c, tracee_events.c: hooks of ptrace(2) inside the sandbox, see tracing.h. All are nothing to a task that nobody traces */
+int  tracee_request(const struct task *t);  /* what it is resumed with in place of PTRACE_CONT */
+bool tracee_wants_stop(const struct task *t);
+void call_begins(struct task *t);           /* at the entry stop of a call of its own: it goes on, now or later */
+void call_ends(struct task *t);             /* at a stop behind a call of its own: likewise */
+bool call_stop_is_entry(struct task *t);    /* a host syscall stop */
+bool tracee_forked(struct task *t, struct task *child, int event); /* true: held, these two likewise */
+bool tracee_event(struct task *t, int event);
+bool tracee_event_stop(struct task *t, int sig);
+bool tracee_signal_stop(struct task *t, int sig);
+bool tracee_born(struct task *child);       /* its first stop */
+void tracee_inherit(struct task *child, struct task *parent, int event);
+void tracee_exec(struct task *t, int32_t former);
+void tracee_exec_over(struct task *t);      /* the stub is done */
+void tracee_replaced(struct task *t);       /* by another thread, that executes a program */
+void tracee_exited(struct task *t, int status);
+void tracer_exited(struct thread_group *g);
+void signal_goes_on(struct task *t, int sig); /* control.c: is delivered; 0: is not */
+
+/* ---- tracer.c */
+void tracer_call(struct task *t, struct user_regs_struct *regs);
+
+/* ---- tracer_wait.c */
+void tracer_wait_begins(struct task *t, struct user_regs_struct *regs);
+void tracer_wait_ends(struct task *t);
+bool tracer_wait_has_news(struct task *t);  /* of the waitid(2) that it is trapped in */
+
 /* ---- trace.c */
-bool trace_entry_stop(struct task *t);      /* was it one? An exit stop is told, and left to others */
+void trace_stop(struct task *t);            /* tells of an entry or exit */
 
 /* ---- orphans.c */
 void orphans_held(void);                    /* one more child waits for its parent's fork event */
@@ -178,6 +209,7 @@ struct python_hooks {
     int64_t (*exec_load)(struct task *t);      /* the stub's stack pointer, or -errno: kill */
     void (*exec_done)(struct task *t, int result);
     int64_t (*kill_check)(struct task *t);     /* 0 or -errno */
+    int64_t (*trace_check)(struct task *tracer, struct task *t, int is_wish); /* is_wish: of t itself. 0: not privileged, 1: it is, or -errno */
     int64_t (*birth)(struct task *t, int moment); /* BIRTH_*: 0, -errno: it must die, or SENTRY_PARKED */
     void (*task_exit)(struct task *t);
     void (*fd_closed)(struct task *t, struct description *d);

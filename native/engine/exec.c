@@ -25,8 +25,10 @@ int task_set_regs(struct task *t, const struct user_regs_struct *regs)
 
 void task_resume(struct task *t, int request, int sig)
 {
-    if ((engine.trace || t->host_call) && request == PTRACE_CONT)
-        request = PTRACE_SYSCALL; /* trace.c wants to see every call, host_call.c the end of its own */
+    if (request == PTRACE_CONT) /* trace.c wants to see every call, host_call.c the end of its own */
+        request = engine.trace || t->host_call ? PTRACE_SYSCALL : tracee_request(t);
+    if (t->mask_swap == 1 || tracee_wants_stop(t)) /* any other stop takes the place of one that was asked for */
+        ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL);
     ptrace((enum __ptrace_request)request, t->tid, NULL, (void *)(intptr_t)sig);
 }
 
@@ -79,7 +81,7 @@ void exec_exit_stop(struct task *t)
     before.rax = now.rax;
     task_set_regs(t, &before);
     hooks.exec_done(t, (int)(int64_t)now.rax);
-    task_resume(t, PTRACE_CONT, 0);
+    call_ends(t);
 }
 
 void exec_event(struct task *t)
@@ -87,8 +89,10 @@ void exec_event(struct task *t)
     unsigned long former = 0;
     ptrace(PTRACE_GETEVENTMSG, t->tid, NULL, &former);
     struct task *caller = task_find((int32_t)former);
+    int32_t former_ns = caller ? caller->ns_tid : 0;
     if (caller && caller != t) {
         int32_t leader = t->tid;
+        tracee_replaced(t);
         task_take_over(caller, leader);
         t = caller;
     }
@@ -101,6 +105,7 @@ void exec_event(struct task *t)
     sentry_stats.execs++;
     fd_close_on_exec(t);
     hooks.exec_done(t, 0);
+    tracee_exec(t, former_ns);
     task_resume(t, PTRACE_CONT, 0);
 }
 

@@ -6,6 +6,7 @@ extern "Python" {
     int64_t sentry_exec_load(struct task *t);
     void sentry_exec_done(struct task *t, int result);
     int64_t sentry_kill_check(struct task *t);
+    int64_t sentry_trace_check(struct task *tracer, struct task *t, int is_wish);
     int64_t sentry_birth(struct task *t, int moment);
     void sentry_task_exit(struct task *t);
     void sentry_fd_closed(struct task *t, struct description *d);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include "engine.h"
 
 enum { NO_CALL, CALL_RUNS, BORN_IN_CALL };
@@ -46,6 +47,8 @@ int task_host_call(struct task *t, int32_t nr, const uint64_t *args)
 {
     struct user_regs_struct regs;
     bool is_entered = platform == &ptrace_platform && !t->by_regs;
+    if (nr == SYS_waitid && t->group->tracees && tracer_wait_has_news(t))
+        return -EINTR;
     if (!inject_stop(t, &regs))
         return -ESRCH;
     if (!t->by_regs)

@@ -37,6 +37,7 @@ bool inject_stop(struct task *t, struct user_regs_struct *regs)
         return false;
     platform->answer(t, 0);
     t->state = TASK_TRAPPED;
+    /* Where its calls are seen that is their exit stop: any stop takes the place of one that was asked for. */
     return control_wait_stop(t, PTRACE_CONT) >= 0 && task_regs(t, regs) == 0;
 }
 
@@ -112,6 +113,6 @@ bool inject_answer(struct task *t, int64_t result)
     task_set_regs(t, &regs);
     if (is_restart)
         make_restart_sure(t);
-    task_resume(t, PTRACE_CONT, 0);
+    call_ends(t);
     return true;
 }

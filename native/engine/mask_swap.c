@@ -15,8 +15,10 @@
 void mask_swap_begin(struct task *t)
 {
     struct signal_sets sets;
-    if (signal_sets_read(t, &sets) == 0 && sets.pending & ~sets.blocked & ~t->wait_mask) {
-        platform->interrupt(t, ERESTARTNOHAND); /* its own mask lets it through too: nothing to swap */
+    if (signal_sets_read(t, &sets) == 0 &&
+        (sets.pending & ~sets.blocked & ~t->wait_mask || (t->tracing && !(sets.pending & ~t->wait_mask)))) {
+        /* Its own mask lets it through too, or it is its tracer that wants it to stop: nothing to swap. */
+        platform->interrupt(t, ERESTARTNOHAND);
         return;
     }
     if (ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) == 0)

@@ -69,6 +69,8 @@ bool signal_must_interrupt(struct task *t)
     uint64_t deliverable = sets.pending & ~sets.blocked;
     if (t->has_wait_mask) /* ppoll and its like wait under a mask of their own */
         deliverable = sets.pending & ~t->wait_mask;
+    if (t->tracing) /* its tracer sees those that are ignored, too */
+        return deliverable;
     return deliverable & (sets.caught | ~(sets.ignored | IGNORED_BY_DEFAULT));
 }
 
@@ -143,6 +145,7 @@ struct sent {
     uint64_t value;
     int32_t ns_pid;
     uint32_t uid;
+    int32_t child_code, child_status; /* SIGCHLD about a tracee */
 };
 #define SENT_KEPT 64
 static struct sent sent[SENT_KEPT]; /* newest overwrite oldest */
@@ -150,14 +153,20 @@ static uint32_t sent_next;
 
 int task_queue_sent_signal(struct task *t, int sig, int code, uint64_t value, int32_t ns_pid, uint32_t uid)
 {
-    sent[sent_next++ % SENT_KEPT] = (struct sent){t->group->tgid, sig, code, value, ns_pid, uid};
+    sent[sent_next++ % SENT_KEPT] = (struct sent){t->group->tgid, sig, code, value, ns_pid, uid, 0, 0};
     return task_queue_signal(t, sig, code, value, 1);
 }
 
 int group_kill_from(struct thread_group *g, int sig, int32_t ns_pid, uint32_t uid)
 {
-    sent[sent_next++ % SENT_KEPT] = (struct sent){g->tgid, sig, SI_USER, 0, ns_pid, uid};
+    sent[sent_next++ % SENT_KEPT] = (struct sent){g->tgid, sig, SI_USER, 0, ns_pid, uid, 0, 0};
     return group_kill(g, sig);
+}
+
+void group_tell_child(struct thread_group *g, int32_t ns_pid, uint32_t uid, int code, int status)
+{
+    sent[sent_next++ % SENT_KEPT] = (struct sent){g->tgid, SIGCHLD, SI_USER, 0, ns_pid, uid, code, status};
+    group_kill(g, SIGCHLD);
 }
 
 static bool find_sender(struct task *t, siginfo_t *info)
@@ -168,6 +177,10 @@ static bool find_sender(struct task *t, siginfo_t *info)
             (s->code == SI_USER || s->value == (uint64_t)info->si_value.sival_ptr)) {
             info->si_pid = s->ns_pid;
             info->si_uid = s->uid;
+            if (s->child_code) {
+                info->si_code = s->child_code;
+                info->si_status = s->child_status;
+            }
             return true;
         }
     }

@@ -246,8 +246,7 @@ static struct task *spawn(struct spawn_args *a, int *error)
         goto fail;
     spawn_failed_step = "ptrace";
     if (ptrace(PTRACE_SEIZE, pid, NULL,
-               (void *)(PTRACE_O_EXITKILL | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |
-                        PTRACE_O_TRACEEXEC | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACESYSGOOD))) {
+               (void *)ENGINE_OPTIONS)) {
         *error = -errno;
         goto fail;
     }

@@ -168,6 +168,9 @@ void task_exited(struct task *t, int status)
 {
     struct thread_group *g = t->group, *parent = g ? g->parent : NULL;
     bool was_init = t == engine.init, was_seed = t == engine.seed;
+    tracee_exited(t, status);
+    if (g && g->refs == 1 && g->tracees)
+        tracer_exited(g);
     orphans_gone(t);
     park_forget(t);
     t->exit_status = status;

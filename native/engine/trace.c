@@ -10,22 +10,16 @@
 
 #define BY_HOST 4
 
-bool trace_entry_stop(struct task *t)
+void trace_stop(struct task *t)
 {
     struct __ptrace_syscall_info info;
     if (ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, (void *)sizeof info, &info) <= 0)
-        return false;
-    if (info.op == PTRACE_SYSCALL_INFO_EXIT) {
+        return;
+    if (info.op == PTRACE_SYSCALL_INFO_EXIT)
         hooks.trace(t, SENTRY_TRACE_LEAVE, info.exit.rval, BY_HOST);
-        return false;
-    }
-    if (info.op != PTRACE_SYSCALL_INFO_ENTRY)
-        return false;
-    if (!t->in_exec) {
+    else if (info.op == PTRACE_SYSCALL_INFO_ENTRY && !t->in_exec) {
         t->trap.nr = (int32_t)info.entry.nr;
         memcpy(t->trap.args, info.entry.args, sizeof t->trap.args);
         hooks.trace(t, SENTRY_TRACE_ENTER, 0, BY_HOST);
     }
-    task_resume(t, PTRACE_SYSCALL, 0);
-    return true;
 }

@@ -107,6 +107,10 @@ static bool stub_trap(struct task *t)
             platform->answer(t, stack);
         return true;
     }
+    if (t->in_exec == 3 && t->exec_tells && exec_is_stub_call(t)) {
+        tracee_exec_over(t);
+        return true;
+    }
     if (t->in_exec == 3) { /* the stub maps the program from descriptors that only it has */
         if (t->trap.nr == 9 && (t->trap.args[4] == EXE_FD || t->trap.args[4] == INTERP_FD)) {
             platform->proceed(t);

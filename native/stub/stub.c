@@ -98,6 +98,9 @@ _Noreturn void stub_main(uint64_t stack)
         case STUB_PROTECT:
             result = call6(10, a[0] + (a[3] ? base : 0), a[1], a[2], 0, 0, 0);
             break;
+        case STUB_TELL:
+            call6(STUB_CALL, a[0] + (a[1] ? base : 0), stack, STUB_MAGIC, 0, 0, 0);
+            break;
         default:
             enter(stack, a[0] + (a[1] ? base : 0));
         }

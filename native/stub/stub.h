@@ -25,11 +25,12 @@
 #define INTERP_FD  1021 /* during an exec: its interpreter */
 
 /* The list: STUB_OPS times {kind, a[7]}, all uint64_t, then the program's name. */
-#define STUB_OPS      120
+#define STUB_OPS      121
 #define STUB_OP_BYTES 64
 #define STUB_END     0 /* jump to a[0] (+ base if a[1]) */
 #define STUB_MMAP    1 /* mmap(a[0] (+ base if a[6]), a[1], a[2], a[3], a[4], a[5]) */
 #define STUB_BASE    2 /* base = mmap(a[0], a[1], a[2], a[3], a[4], a[5]) - a[6] */
 #define STUB_ZERO    3 /* memset(a[0] (+ base if a[2]), 0, a[1]) */
 #define STUB_STORE   4 /* *a[0] = base + a[1] */
+#define STUB_TELL    6 /* STUB_CALL with a[0] (+ base if a[1]) for the list's address: the program is about to begin there */
 #define STUB_PROTECT 5 /* mprotect(a[0] (+ base if a[3]), a[1], a[2]) */

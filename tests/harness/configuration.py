@@ -47,6 +47,8 @@ ALL = {
 
 # Each test of a guest by itself: on Linux as it is, on both engines, without the fast paths, and rootless.
 GUESTS = ("native", "seccomp", "seccomp-slow", "ptrace", "user")
+# Without the engine that traces with the same means: there is no ptrace(2) inside.
+TRACED_GUESTS = ("native", "native-user", "seccomp", "seccomp-slow", "user")
 # The same tests in one run for each guest, for the rest of the combinations: a tenth of the time.
 WHOLE_GUESTS = ("native-user", "ptrace-slow", "user-ptrace")
 # Real programs: both engines, root and unprivileged, and once with every call answered in Python.

@@ -27,6 +27,8 @@ LINK_FLAGS = {"dynamic": [], "static": ["-static"], "static-pie": ["-static-pie"
 SKIPPED = 77
 # A guest test takes well under a second; shorter than this only to look for hangs quickly.
 TIMEOUT_S = float(os.environ.get("PYSENTRY_GUEST_TIMEOUT_S", PATIENCE_S))
+# family: why it is not run on the ptrace engine
+NOT_ON_PTRACE = dict.fromkeys(("ptrace", "ptrace_stops"), "the engine's traps are stops: ptrace(2) answers EPERM")
 TEST_NAME = re.compile(r"^TEST\((\w+)\)", re.MULTILINE)
 
 
@@ -73,6 +75,8 @@ def run_test(runner: Runner, family: str, name: str, timeout_s: float = TIMEOUT_
 
 def run_all(runner: Runner, family: str, linking: str, timeout_s: float = TIMEOUT_S, **arguments: object) -> None:
     """Runs all tests of a guest in one go, each in a fork."""
+    if family in NOT_ON_PTRACE and runner.configuration.platform == "ptrace":
+        pytest.skip(NOT_ON_PTRACE[family])
     result = runner.run([build(family, linking)], timeout_s=timeout_s, **arguments)  # type: ignore[arg-type]
     failed = [line for line in result.stdout.splitlines() if line.startswith("not ok")]
     assert result.status == 0, f"guest {family}, {linking}: {failed}\n{result}"

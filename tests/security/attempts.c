@@ -54,6 +54,8 @@ static void held(const char *what) { printf("held: %s (%s)\n", what, strerrornam
         held(#call);                                                                                                   \
     } while (0)
 
+#include "attempts_tracing.h"
+
 /* ---- ways into the kernel that the filter does not know */
 
 static void i386_entry(char **arguments)
@@ -509,6 +511,7 @@ static const struct {
     ATTEMPT(own_seccomp_filter), ATTEMPT(host_keys), ATTEMPT(privileges), ATTEMPT(dot_dot), ATTEMPT(chroot_escape), ATTEMPT(bind_symlink),
     ATTEMPT(read_only_bind), ATTEMPT(stray_descriptors), ATTEMPT(changing_path), ATTEMPT(bad_pointers), ATTEMPT(abstract_socket),
     ATTEMPT(path_socket), ATTEMPT(host_loopback), ATTEMPT(terminal_injection),
+    ATTEMPT(calls_of_a_tracee), ATTEMPT(steps_through_an_exec),
 };
 
 int main(int argc, char **argv)

@@ -164,12 +164,11 @@ BY_HAND = [
     ("seccomp", (1, 0, 0, 0, 0, 0), "ALLOW"),
     ("seccomp", (1, 8, 0, 0, 0, 0), "TRAP"),  # a listener of its own: refused by the sentry
     ("seccomp", NO_ARGS, "TRAP"),  # strict mode
-    *((name, NO_ARGS, "TRACE") for name in ("execve", "execveat", "kill", "tkill", "tgkill", "rt_sigqueueinfo")),
+    *((name, NO_ARGS, "TRACE") for name in ("execve", "execveat", "kill", "tgkill", "rt_sigqueueinfo", "ptrace")),
     *((name, NO_ARGS, "TRAP") for name in ("read", "openat", "close", "ioctl", "socket", "prctl", "prlimit64")),
     *((name, NO_ARGS, "ALLOW") for name in ("getpid", "exit_group", "munmap", "rt_sigreturn", "fork", "vfork")),
     ("io_uring_setup", NO_ARGS, "ENOSYS"),
     ("bpf", NO_ARGS, "EPERM"),
-    ("ptrace", NO_ARGS, "EPERM"),
     ("process_vm_readv", NO_ARGS, "TRAP"),
     ("userfaultfd", NO_ARGS, "EPERM"),
 ]

@@ -107,7 +107,7 @@ ROWS: tuple[tuple[int, str, str, str, str, str], ...] = (
     (98, 'getrusage', 'limits', 'host', 'full', ''),
     (99, 'sysinfo', 'system', 'fast', 'full', ''),
     (100, 'times', 'time', 'host', 'full', ''),
-    (101, 'ptrace', 'process', 'error EPERM', 'none', 'Not built yet; every task already has a tracer, the sentry. gdb and strace do not run inside.'),
+    (101, 'ptrace', 'process', 'control', 'partial', 'What strace and gdb use. PTRACE_O_TRACESECCOMP and PTRACE_O_SUSPEND_SECCOMP answer EINVAL; PTRACE_SYSEMU, PTRACE_SECCOMP_GET_FILTER and 32-bit requests EIO. All threads of the tracer may make requests. A first process, and one that was started from outside, has no parent to trace it. With --platform=ptrace all of it answers EPERM.'),
     (102, 'getuid', 'identity', 'fast', 'full', ''),
     (103, 'syslog', 'system', 'python', 'full', ''),
     (104, 'getgid', 'identity', 'fast', 'full', ''),

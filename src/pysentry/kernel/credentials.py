@@ -275,9 +275,12 @@ def set_keep_caps(cred: CCredentials, value: int) -> Changes:
 # ---- exec ---------------------------------------------------------------------------------------------------------
 
 
-def at_exec(cred: CCredentials, euid: int, egid: int, given: FileCapabilities | None = None) -> Changes:
+def at_exec(
+    cred: CCredentials, euid: int, egid: int, given: FileCapabilities | None = None, may_gain: bool = True
+) -> Changes:
     """What exec makes of the credentials when the effective ids become these (those of a set-id file, or the old ones)
-    and the file gives these capabilities: cap_bprm_creds_from_file(). EPERM: it would get fewer than it relies on."""
+    and the file gives these capabilities: cap_bprm_creds_from_file(). EPERM: it would get fewer than it relies on.
+    may_gain: False under no_new_privs, or a tracer without CAP_SYS_PTRACE"""
     is_set_id = (euid, egid) != (cred.euid, cred.egid)
     permitted, becomes_effective = 0, False
     if given is not None:
@@ -289,7 +292,7 @@ def at_exec(cred: CCredentials, euid: int, egid: int, given: FileCapabilities | 
     if not cred.securebits & SECBIT_NOROOT and 0 in (cred.uid, euid) and not (given and is_set_to_root):
         permitted = cred.cap_bounding | cred.cap_inheritable
         becomes_effective = becomes_effective or euid == 0
-    if cred.no_new_privs:
+    if not may_gain:
         permitted &= cred.cap_permitted
     ambient = 0 if is_set_id or given is not None else cred.cap_ambient
     permitted |= ambient

@@ -297,7 +297,8 @@ def _set_ids(task: Task, plan: Plan) -> None:
     """Set-user-id and set-group-id files, and files with capabilities; root has no use for those."""
     cred, inode = task.cred, plan.image.inode
     euid, egid, given = cred.euid, cred.egid, None
-    may_give = not plan.image.dentry.sb.flags & lib.SB_NOSUID
+    is_watched = not lib.task_tracer_is_privileged(task.c)  # by somebody who could make use of what it gains
+    may_give = not plan.image.dentry.sb.flags & lib.SB_NOSUID and not is_watched
     if may_give and (cred.uid != 0 or cred.securebits & credentials.SECBIT_NOROOT):
         given = plan.image.capabilities()
     if may_give and not cred.no_new_privs:
@@ -305,7 +306,8 @@ def _set_ids(task: Task, plan: Plan) -> None:
             euid = inode.uid
         if inode.mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP:
             egid = inode.gid
-    changes = plan.new_cred = credentials.at_exec(cred, euid, egid, given)
+    may_gain = not (cred.no_new_privs or is_watched)
+    changes = plan.new_cred = credentials.at_exec(cred, euid, egid, given, may_gain)
     has_grown = changes["cap_permitted"] & ~changes["cap_ambient"] or (given is not None and given.is_effective)
     plan.is_secure = (euid, egid) != (cred.uid, cred.gid) or (cred.uid != 0 and bool(has_grown))
 
@@ -410,8 +412,9 @@ def _load(task: Task, plan: Plan, list_at: int, stack: int) -> int:
     task.memory.write(name_at, plan.execfn[: _NAME_MAX - 1] + b"\0")
     if program.wants_exec_stack:
         todo.make_stack_executable(stack)
+    tells = bool(task.c.exec_tells)
     if plan.interp is None:
-        operations = todo.finish(entry, False)
+        operations = todo.finish(entry, False, tells)
     else:
         interp = plan.interp.parse()
         _install(task, plan.interp, lib.INTERP_FD)
@@ -419,7 +422,7 @@ def _load(task: Task, plan: Plan, list_at: int, stack: int) -> int:
         add_interpreter(todo, interp, lib.INTERP_FD)
         if base_word and is_relative:
             todo.store_base(base_word)
-        operations = todo.finish(interp.entry, is_relative)
+        operations = todo.finish(interp.entry, is_relative, tells)
     task.memory.write(list_at, operations)
     return stack
 
@@ -459,6 +462,3 @@ def auxiliary_vector(task: Task, stack: int) -> tuple[int, list[int]]:
 
 def _int32(value: int) -> int:
     return (value & 0xFFFFFFFF ^ 0x80000000) - 0x80000000
-
-
-

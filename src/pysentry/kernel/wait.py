@@ -133,7 +133,7 @@ def drive(task: Task, coroutine: Coroutine[_Park | _HostCall, int, int], reason:
             error = lib.task_host_call(task.c, park.nr, padded)
             if error == 0:
                 return SENTRY_PARKED
-            reason = INTERRUPTED  # it died
+            reason = INTERRUPTED  # it died, or has to start over
             continue
         count = len(park.wants)
         descs = ffi.new("struct description *[]", [desc for desc, _ in park.wants])

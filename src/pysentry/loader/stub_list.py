@@ -20,13 +20,14 @@ PROT_READ, PROT_WRITE, PROT_EXEC, PROT_GROWSDOWN = 1, 2, 4, 0x01000000
 MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MAP_NORESERVE = 0x02, 0x10, 0x20, 0x4000
 PIE_BASE, PIE_RANDOM_PAGES = 0x555555554000, 1 << 28
 NO_FD = 0xFFFFFFFFFFFFFFFF
-_END, _MMAP, _BASE, _ZERO, _STORE, _PROTECT = (
+_END, _MMAP, _BASE, _ZERO, _STORE, _PROTECT, _TELL = (
     lib.STUB_END,
     lib.STUB_MMAP,
     lib.STUB_BASE,
     lib.STUB_ZERO,
     lib.STUB_STORE,
     lib.STUB_PROTECT,
+    lib.STUB_TELL,
 )
 
 
@@ -82,8 +83,10 @@ class StubList:
     def make_stack_executable(self, stack: int) -> None:
         self._add(_PROTECT, stack & -PAGE, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC | PROT_GROWSDOWN)
 
-    def finish(self, entry: int, is_relative: bool) -> bytes:
-        """Ends with the jump. Every list fits: elf.MAX_SEGMENTS bounds it."""
+    def finish(self, entry: int, is_relative: bool, tells: bool = False) -> bytes:
+        """Ends with the jump; `tells`: the sentry hears of it before. Every list fits: elf.MAX_SEGMENTS bounds it."""
+        if tells:
+            self._add(_TELL, entry, is_relative)
         self._add(_END, entry, is_relative)
         return struct.pack(f"<{len(self.words)}Q", *self.words)
 

@@ -175,3 +175,4 @@ class CTask(Protocol):
     comm: Any
     is_waiting: int
     group_stopped: int
+    exec_tells: int

@@ -62,6 +62,13 @@ def sentry_kill_check(c: CTask) -> int:
 
 
 @ffi.def_extern(error=-EIO)  # type: ignore[untyped-decorator]
+def sentry_trace_check(tracer: CTask, c: CTask, is_wish: int) -> int:
+    from pysentry.kernel.tracing import trace_check
+
+    return trace_check(tracer, c, bool(is_wish))
+
+
+@ffi.def_extern(error=-EIO)  # type: ignore[untyped-decorator]
 def sentry_birth(c: CTask, moment: int) -> int:
     return on_birth[0](c, moment) if on_birth else -EIO
 

@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from pysentry.sandbox.config import RunConfig
 
 
-LATE_MODULES = ("kernel.loop", "kernel.mqueue", "vfs.filesystems.proc_root", "vfs.filesystems.sys_root")
+LATE_MODULES = (
+    "kernel.loop",
+    "kernel.mqueue",
+    "kernel.tracing",
+    "vfs.filesystems.proc_root",
+    "vfs.filesystems.sys_root",
+)
 """What else is imported when it is first needed, and by no family of handlers."""
 
 

@@ -248,6 +248,10 @@ def _d_i32_u64_u64_u64_u64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: 
     return ((a0 & 0xffffffff ^ 0x80000000) - 0x80000000, a1, a2, a3, a4, a5)
 
 
+def _d_i64_i32_u64_u64(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
+    return ((a0 ^ 0x8000000000000000) - 0x8000000000000000, (a1 & 0xffffffff ^ 0x80000000) - 0x80000000, a2, a3)
+
+
 def _d_u32(a0: int, a1: int, a2: int, a3: int, a4: int, a5: int) -> tuple[int, ...]:
     return (a0 & 0xffffffff,)
 
@@ -468,6 +472,7 @@ DECODERS: dict[int, Callable[[int, int, int, int, int, int], tuple[int, ...]]] =
     95: _d_i32,  # umask(mask)
     97: _d_i32_u64,  # getrlimit(resource, rlim)
     99: _d_u64,  # sysinfo(info)
+    101: _d_i64_i32_u64_u64,  # ptrace(request, pid, addr, data)
     102: _d,  # getuid()
     103: _d_i32_u64_i32,  # syslog(type, buf, len)
     104: _d,  # getgid()

@@ -203,7 +203,8 @@ def _mce_kill_get(task: Task, args: Args) -> int:
 
 
 def _set_ptracer(task: Task, args: Args) -> int:
-    """Who besides its ancestors may trace it. Nobody traces here (ptrace is refused): only the number is judged."""
+    """Who besides its ancestors may trace it. The same ids are enough, as with Yama's ptrace_scope 0:
+    only the number is judged."""
     pid = args[0] & 0xFFFFFFFF  # a pid_t
     if args[0] not in (0, _PR_SET_PTRACER_ANY) and (pid > _INT_MAX or find_by_pid(pid) is None):
         raise EINVAL("PR_SET_PTRACER")

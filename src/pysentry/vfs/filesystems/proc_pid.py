@@ -229,7 +229,9 @@ class MemoryDescription(GeneratedDescription):
         except ESRCH:
             return 0
         except LinuxError:
-            raise EIO("not writable") from None
+            written = lib.tracer_poke(task.c, self._subject().c, at, data, len(data))
+            if written < 0:
+                raise EIO("not writable") from None
         if offset is None:
             self.c.pos = at + written
         return written
@@ -240,7 +242,7 @@ class MemoryDescription(GeneratedDescription):
 
 
 class MemoryFile(SubjectFile):
-    """/proc/PID/mem, within the protections of the process' own mappings."""
+    """/proc/PID/mem, within the protections of the process' own mappings; beyond them for its tracer at a stop."""
 
     __slots__ = ()
 

@@ -21,6 +21,7 @@ _STATE_WORDS = {
     b"S": b"S (sleeping)",
     b"D": b"D (disk sleep)",
     b"T": b"T (stopped)",
+    b"t": b"t (tracing stop)",
     b"Z": b"Z (zombie)",
     b"X": b"X (dead)",
     b"I": b"I (idle)",
@@ -51,12 +52,16 @@ def state_letter(state: int, is_stopped: bool, host_letter: bytes) -> bytes:
     return host_letter
 
 
+def _letter(c: CTask, host_letter: bytes) -> bytes:
+    return b"t" if lib.task_is_held(c) else state_letter(c.state, bool(lib.task_is_stopped(c)), host_letter)
+
+
 def stat(subject: Subject) -> bytes:
     """proc_pid_stat(5): one line."""
     c = subject.c
     text = subject.read_host("stat")
     fields = text[text.rindex(b")") + 2 :].split()
-    fields[_STATE] = state_letter(c.state, bool(lib.task_is_stopped(c)), fields[_STATE])
+    fields[_STATE] = _letter(c, fields[_STATE])
     fields[_PPID] = b"%d" % parent_pid(c)
     pgrp, session = _group_and_session(subject, c, int(fields[_PGRP]), int(fields[_SESSION]))
     fields[_PGRP], fields[_SESSION] = b"%d" % pgrp, b"%d" % session
@@ -125,7 +130,7 @@ def status(subject: Subject) -> bytes:
     host = status_fields(subject.read_host("status"))
     cred = c.cred
     pid, leader_pid = number_of(c), subject.group.pid
-    letter = state_letter(c.state, bool(lib.task_is_stopped(c)), host.get(b"State", b"S")[:1])
+    letter = _letter(c, host.get(b"State", b"S")[:1])
     group_numbers = [host.get(name, b"0").split()[-1:] for name in (b"NSpgid", b"NSsid")]
     pgrp, session = (int(one[0]) if one else 0 for one in group_numbers)
     filters = max(0, int(host.get(b"Seccomp_filters", b"1")) - OUR_FILTERS - c.is_strict)
@@ -140,7 +145,7 @@ def status(subject: Subject) -> bytes:
         b"Ngid": b"0",
         b"Pid": b"%d" % pid,
         b"PPid": b"%d" % (number_of(parent) if parent != ffi.NULL else 0),
-        b"TracerPid": b"0",
+        b"TracerPid": b"%d" % lib.task_tracer_pid(c),
         b"Uid": b"%d\t%d\t%d\t%d" % (cred.uid, cred.euid, cred.suid, cred.fsuid),
         b"Gid": b"%d\t%d\t%d\t%d" % (cred.gid, cred.egid, cred.sgid, cred.fsgid),
         b"FDSize": b"%d" % max(64, c.files.capacity),

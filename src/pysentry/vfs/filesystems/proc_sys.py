@@ -44,7 +44,7 @@ _VALUES: dict[str, str] = {
     "=kernel/panic_on_oops": "0",
     "=kernel/sysrq": "0",
     "=kernel/printk": "4\t4\t1\t7",
-    "kernel/yama/ptrace_scope": "2",
+    "kernel/yama/ptrace_scope": "0",
     "kernel/seccomp/actions_avail": "kill_process kill_thread trap errno user_notif trace log allow",
     "=kernel/sched_autogroup_enabled": "0",
     "=kernel/sched_rt_period_us": "1000000",
