@@ -6,6 +6,7 @@ lifecycle.py's. Nothing of ours is inherited: neither the container's stdio nor 
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import os
 import select
 
@@ -52,15 +53,19 @@ def run_hooks(
 def _run(hook: Hook, state: bytes, bundle: str, inside_pid: int) -> str:
     """What went wrong, or ""."""
     stdin, stdout, stderr = (os.memfd_create(name, os.MFD_CLOEXEC) for name in ("state", "stdout", "stderr"))
-    failed, failing = os.pipe2(os.O_CLOEXEC)
+    failed, writing = os.pipe2(os.O_CLOEXEC)
+    failing = open(writing, "wb", buffering=0)  # may be closed twice: by a signal behind the first time
     try:
         os.pwrite(stdin, state, 0)
+        # Whoever tells us to end is heard where we know which process is to end with us.
+        before = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
         pid = os.fork()
         if pid == 0:
-            _become(hook, (stdin, stdout, stderr), failing, bundle, inside_pid)
-        os.close(failing)
-        failing = -1
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
+            _become(hook, (stdin, stdout, stderr), writing, bundle, inside_pid)
         try:
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
+            failing.close()
             why = os.read(failed, 4096)
             problem = _wait(pid, hook.get("timeout_s"))
         except BaseException:  # we are told to end: so is the hook
@@ -72,9 +77,9 @@ def _run(hook: Hook, state: bytes, bundle: str, inside_pid: int) -> str:
             problem += f", stdout: {_shown(stdout)}, stderr: {_shown(stderr)}"
         return problem
     finally:
-        for fd in (stdin, stdout, stderr, failed, failing):
-            if fd >= 0:
-                os.close(fd)
+        failing.close()
+        for fd in (stdin, stdout, stderr, failed):
+            os.close(fd)
 
 
 def _become(hook: Hook, streams: tuple[int, int, int], failing: int, bundle: str, inside_pid: int) -> NoReturn:
