@@ -48,7 +48,7 @@ class EngineHost:
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        leftovers.LASTING.add(self.process.pid)
+        leftovers.LASTING.add(self.process)
         assert self.process.stdout is not None
         if not select.select([self.process.stdout], [], [], PATIENCE_S)[0]:
             self.close()
@@ -82,7 +82,7 @@ class EngineHost:
         """Starts a program on the machine. `arguments` go to Popen."""
         arguments.setdefault("start_new_session", True)
         process = subprocess.Popen(self.argv(argv), env=self.environment(env), cwd="/", **arguments)
-        leftovers.LASTING.add(process.pid)
+        leftovers.LASTING.add(process)
         return process
 
     def run(

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
 GRACE_S = 60.0
-LASTING: set[int] = set()
-"""Pids of children that outlive a test on purpose: the engines' machine and what runs on it. Their owner ends them."""
+LASTING: set[subprocess.Popen[bytes]] = set()
+"""Children that outlive a test on purpose: the engines' machine and what runs on it. Their owner ends them. Once one
+was waited for its pid may be anybody's."""
 WATCHED_DIRECTORIES = ("/tmp", "/dev/shm", "/run", "/var/tmp")
 
 
@@ -38,8 +40,9 @@ def children() -> dict[int, str]:
     """Our direct children by pid, with their state letter; without LASTING ones."""
     own = str(os.getpid())
     found = {}
+    lasting = {process.pid for process in LASTING if process.returncode is None}
     for entry in os.listdir("/proc"):
-        if entry.isdigit() and int(entry) not in LASTING:
+        if entry.isdigit() and int(entry) not in lasting:
             fields = _stat_fields(int(entry))
             if fields is not None and fields[1] == own:
                 found[int(entry)] = fields[0]

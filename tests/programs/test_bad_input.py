@@ -342,3 +342,18 @@ def test_our_own_orphans_can_be_seen() -> None:
     left = leftovers.end_orphans((), grace_s=0.1)
     assert len(left) == 1
     assert "sleep" in left[0]
+
+
+def test_orphans_are_seen_whoever_had_their_pid() -> None:
+    """Of a child that was meant to last and has ended: its number means nothing any more."""
+    process = subprocess.Popen(["true"])
+    leftovers.LASTING.add(process)
+    leftovers.end_orphans((), grace_s=60)
+    assert process.pid not in leftovers.children()
+    process.wait()
+    other = subprocess.Popen(["sleep", "1000"])
+    process.pid = other.pid
+    assert other.pid in leftovers.children()
+    leftovers.LASTING.remove(process)
+    other.kill()
+    other.wait()
