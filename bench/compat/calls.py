@@ -60,7 +60,7 @@ ALIASES = {
     "wait": "wait4",
     "waitpid": "wait4",
 }
-_CALLED = re.compile(r"\b(?:(?:SYS_|__NR_)([a-z0-9_]+)|([a-z][a-z0-9_]*)\s*\()")
+_CALLED = re.compile(r"\b(?:(?:SYS_|__NR_)([a-z0-9_]+)|NR_([A-Z][A-Z0-9_]*)|([a-z][a-z0-9_]*)\s*\()")
 
 
 @cache
@@ -89,7 +89,7 @@ def of_name(test: str) -> str:
 
 def of_source(text: str) -> tuple[str, ...]:
     """The calls that C source makes by name or number, each once, in order of the alphabet."""
-    words = {number or name for number, name in _CALLED.findall(text)}
+    words = {number or upper.lower() or name for number, upper, name in _CALLED.findall(text)}
     return tuple(sorted({ALIASES.get(word, word) for word in words} & names()))
 
 
