@@ -2,8 +2,8 @@
 
 Runs every test of tests/guests natively under strace(1) and holds what it saw against the rows (which calls, flags and
 choices there are) and against the manual pages (which errnos a call documents). tests/guests/untried.toml lists what
-cannot be tried, with reasons. It proves no behaviour: the tests do that. Of a structure (openat2, mount_setattr) it sees the address
-alone. A guest that traces cannot do so under strace: what its text names counts as tried.
+cannot be tried, with reasons. It proves no behaviour: the tests do that. Of a structure (openat2, mount_setattr) it
+sees the address alone. A guest that traces cannot do so under strace: what its text names counts as tried.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from tests.harness.guest_programs import NOT_ON_PTRACE, SOURCES
 
 sys.path.insert(0, str(ROOT / "syscall_tables"))
 
-from generator import rows  # noqa: E402
-from generator.arg_types import Argument  # noqa: E402
+from generator import rows
+from generator.arg_types import Argument
 
 MANUAL = Path("/usr/share/man/man2")
 LIMIT_S = 120.0
-# "pipe2(0x7ffd, 0x80000) = 0", "read(0, 0x1, 0x2) = -1 EFAULT (Bad address)", "syscall_0x1c5(0x1) = ? ERESTARTSYS (To be restarted)"
+# "pipe2(0x7ffd, 0x80000) = 0", "read(0, 0x1, 0x2) = -1 EFAULT (Bad address)", "pause() = ? ERESTARTNOHAND (To be restarted)"
 _CALL = re.compile(r"^(\w+)\((.*?)\)\s+= (\S+)(?: (E[A-Z0-9_]+))?", re.MULTILINE)
 # The kernel's own words for a call that a signal interrupted, and one number's two names.
 _ALSO = {"ERESTARTSYS": "EINTR", "ERESTARTNOHAND": "EINTR", "ERESTARTNOINTR": "EINTR", "ERESTART_RESTARTBLOCK": "EINTR"}
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0; 1 if something is untried and not listed, or listed and tried."""
     parser = argparse.ArgumentParser(prog="python -m bench.compat.coverage", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--family", action="append", help="only the rows of this file in syscall_tables/linux")
-    parser.add_argument("--guest", action="append", help="only what this file of tests/guests tries (slow without: a minute)")
+    parser.add_argument("--guest", action="append", help="count only what this file of tests/guests tries")
     parser.add_argument("--no-errnos", action="store_true", help="calls, flags and choices only")
     options = parser.parse_args(arguments)
     try:
@@ -98,13 +98,14 @@ def untried(
             missing = [gap for gap in missing if gap not in tracing]
         if unlisted := [gap for gap in missing if gap not in listed | everywhere]:
             complaints.append(f"{row.name}: nobody tries {' '.join(unlisted)}")
-        if not guests and (tried := sorted(gap for gap in listed - set(missing) if with_errnos or gap not in errno.__dict__)):
+        judged = {gap for gap in listed if with_errnos or not hasattr(errno, gap)} if not guests else set()
+        if tried := sorted(judged - set(missing)):
             complaints.append(f"{row.name}: {UNTRIED.name} lists what is tried, or does not exist: {' '.join(tried)}")
     return complaints + [f"{UNTRIED.name}: no such call: {call}" for call in known]
 
 
 def watch(table: rows.Table, guests: Sequence[str] | None = None) -> dict[str, Seen]:
-    """Runs the guests, each test in namespaces of its own. What the C library does by itself is counted with the rest."""
+    """Runs the guests, each test in namespaces of its own. What the C library does by itself counts, too."""
     by_number = {row.nr: row for row in table.rows}
     by_name = {row.name: row for row in table.rows}
     cases = enumerate_cases(["guests"], Wanted(None, False, 0))
@@ -158,7 +159,7 @@ def _note(seen: Seen, row: rows.Row, given: str, result: str) -> None:
 
 
 def gaps_of(row: rows.Row, seen: Seen, table: rows.Table, with_errnos: bool = True) -> list[str]:
-    """Flags and choices that were never passed, or only to a call with a bad pointer or descriptor; errnos never met."""
+    """Flags and choices never passed, or only beside a bad pointer or descriptor; then errnos never met."""
     missing = []
     for index, argument in enumerate(row.args):
         given = seen.values.get(index, Counter())
