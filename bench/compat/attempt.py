@@ -38,7 +38,7 @@ def attempt(
     case: Case, runtime: Runtime, limit_factor: float = 1.0, memory: MemoryLimit | None = None
 ) -> Result:
     """Never raises for what a test or a runtime does; a runtime that cannot start is a failure of the run."""
-    with _place(case.user) as place:
+    with a_place(case.user) as place:
         work, output, report = place / "work", place / "output", place / "report.json"
         environment = {
             name: value.replace("{place}", str(work)) for name, value in (ENVIRONMENT | dict(case.environment)).items()
@@ -99,7 +99,7 @@ def _undo(argv: list[str]) -> None:
 
 
 @contextmanager
-def _place(user: int) -> Iterator[Path]:
+def a_place(user: int) -> Iterator[Path]:
     """A directory with an empty work/ that belongs to the user; removed at the end."""
     place = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=BASE))
     try:

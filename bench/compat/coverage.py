@@ -16,7 +16,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +25,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.compat import calls
+from bench.compat.attempt import a_place
 from bench.compat.case import ROOT, Case
 from bench.compat.runtimes import Runtime
 from bench.compat.sources import Wanted, enumerate_cases
@@ -38,7 +38,7 @@ from generator.arg_types import Argument
 
 MANUAL = Path("/usr/share/man/man2")
 LIMIT_S = 120.0
-# "pipe2(0x7ffd, 0x80000) = 0", "read(0, 0x1, 0x2) = -1 EFAULT (Bad address)", "pause() = ? ERESTARTNOHAND (To be restarted)"
+# "pipe2(0x7ffd, 0x80000) = 0", "read(0, 0x1, 0x2) = -1 EFAULT (Bad address)", "pause() = ? ERESTARTNOHAND (To ...)"
 _CALL = re.compile(r"^(\w+)\((.*?)\)\s+= (\S+)(?: (E[A-Z0-9_]+))?", re.MULTILINE)
 # The kernel's own words for a call that a signal interrupted, and one number's two names.
 _ALSO = {"ERESTARTSYS": "EINTR", "ERESTARTNOHAND": "EINTR", "ERESTARTNOINTR": "EINTR", "ERESTART_RESTARTBLOCK": "EINTR"}
@@ -123,12 +123,8 @@ def watch(table: rows.Table, guests: Sequence[str] | None = None) -> dict[str, S
 
 def _trace(case: Case) -> list[tuple[str, str, str]]:
     """Each call that a test made, as (name, arguments in hexadecimal, "ok" or an errno)."""
-    with tempfile.TemporaryDirectory(prefix="pysentry-coverage-", dir="/var/tmp") as folder:
-        place = Path(folder)
-        place.chmod(0o755)
+    with a_place(case.user) as place:
         work = place / "work"
-        work.mkdir()
-        work.chmod(0o1777)
         strace = ["strace", "-ff", "-qq", "-e", "raw=all", "-e", "signal=none", "-o", str(work / "trace"), *case.argv]
         prepared = Runtime("native", "native").prepare(case, strace, {}, place)
         try:

@@ -116,17 +116,17 @@ TEST(interrupt_of_what_was_seized)
 }
 
 /* The same where the sentry has the call. */
-TEST(interrupt_in_a_read)
+static void interrupt_while_it_waits(void (*body)(void), int times)
 {
     int ends[2], tell[2];
     REQUIRE_OK(pipe(ends));
     REQUIRE_OK(pipe(tell));
     go_fd = ends[0];
     tell_fd = tell[1];
-    pid_t pid = untraced(wait_and_tell);
+    pid_t pid = untraced(body);
     wait_for_state(pid, 'S');
     CHECK_OK(trace(PTRACE_SEIZE, pid, 0, NULL));
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < times; i++) {
         CHECK_OK(go(PTRACE_INTERRUPT, pid, 0));
         CHECK_EQ(wait_stop(pid), EVENT(PTRACE_EVENT_STOP));
         CHECK_OK(go(PTRACE_CONT, pid, 0));
@@ -134,6 +134,11 @@ TEST(interrupt_in_a_read)
     }
     CHECK_EQ(write(ends[1], "x", 1), 1);
     CHECK_EXITED(wait_stop(pid), 0);
+}
+
+TEST(interrupt_in_a_read)
+{
+    interrupt_while_it_waits(wait_and_tell, 3);
 }
 
 static void poll_and_tell(void)
@@ -146,18 +151,7 @@ static void poll_and_tell(void)
 
 TEST(interrupt_in_a_ppoll)
 {
-    int ends[2];
-    REQUIRE_OK(pipe(ends));
-    go_fd = ends[0];
-    pid_t pid = untraced(poll_and_tell);
-    wait_for_state(pid, 'S');
-    CHECK_OK(trace(PTRACE_SEIZE, pid, 0, NULL));
-    CHECK_OK(go(PTRACE_INTERRUPT, pid, 0));
-    CHECK_EQ(wait_stop(pid), EVENT(PTRACE_EVENT_STOP));
-    CHECK_OK(go(PTRACE_CONT, pid, 0));
-    wait_for_state(pid, 'S');
-    CHECK_EQ(write(ends[1], "x", 1), 1);
-    CHECK_EXITED(wait_stop(pid), 0);
+    interrupt_while_it_waits(poll_and_tell, 1);
 }
 
 TEST(job_control_of_what_was_seized)

@@ -59,7 +59,11 @@ def _run(hook: Hook, state: bytes, bundle: str, inside_pid: int) -> str:
         os.pwrite(stdin, state, 0)
         # Whoever tells us to end is heard where we know which process is to end with us.
         before = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
+            return f"fork/exec {hook['path']}: {os.strerror(error.errno or 0).lower()}"
         if pid == 0:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
             _become(hook, (stdin, stdout, stderr), writing, bundle, inside_pid)

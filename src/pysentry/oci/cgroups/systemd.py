@@ -208,12 +208,18 @@ class Scope(CgroupV2):
         was_there = os.path.isdir(self.paths[UNIFIED])
         super().destroy()
         try:
-            if was_there:  # the kernel tells that it is empty a little later, and nothing once it is removed
-                self._ask("StopUnit", "ss", self.unit, "replace")
-            for _ in pauses(FORGET_S):
-                self._ask("GetUnit", "s", self.unit)
+            connection = _connect(self.is_user)
         except BusError:
-            pass  # it is gone, or there is nobody to ask
+            return  # nobody to ask
+        try:
+            if was_there:  # the kernel tells that it is empty a little later, and nothing once it is removed
+                connection.call("StopUnit", "ss", self.unit, "replace")
+            for _ in pauses(FORGET_S):
+                connection.call("GetUnit", "s", self.unit)
+        except BusError:
+            pass  # it is gone
+        finally:
+            connection.close()
 
     def _ask(self, method: str, signature: str, *values: object) -> None:
         connection = _connect(self.is_user)
