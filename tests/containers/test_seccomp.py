@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.harness.guest_programs import build, names_of
 from tests.harness.runner import session_directory
 from tests.harness.seccomp_profiles import NUMBERS, arg, install, profile, rule
 from tests.harness.sentry import Sentry, process
@@ -136,3 +137,14 @@ def test_programs_that_join_have_the_first_ones(platform: str) -> None:
     line = "import os\ntry: os.uname()\nexcept OSError as e: print(e.errno)"
     assert started.output(PYTHON, "-c", line) == ("13\n", 0)
     started.close()
+
+
+@pytest.mark.parametrize("sentry", ["seccomp"], indirect=True)
+@pytest.mark.parametrize("family", ["ptrace", "ptrace_stops"])
+def test_programs_trace_each_other_under_one(sentry: Sentry, family: str) -> None:
+    """The stops that a tracer asks for are made at traps, which a filter of the container's may not swallow."""
+    program = profile("ALLOW", rule("ERRNO", "uname", errnoRet=13), rule("LOG", "ptrace", "getppid", "getpid"))
+    somewhere_to_write = 'mount -t tmpfs tmpfs /tmp && exec "$0"'
+    text, status = sentry.output("sh", "-c", somewhere_to_write, str(build(family)), seccomp=program)
+    assert status == 0, text
+    assert text.count("\nok ") + text.startswith("ok ") == len(names_of(family)), text
