@@ -24,6 +24,7 @@ from pysentry.abi.errno import (
 from pysentry.abi.fcntl import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW
 from pysentry.abi.stat import S_IFMT, S_IFREG
 from pysentry.kernel import credentials, file_capabilities
+from pysentry.kernel.personality import ADDR_NO_RANDOMIZE, personalities
 from pysentry.kernel.report import internal_error
 from pysentry.loader import elf, script
 from pysentry.loader.stub_list import add_interpreter, choose_bias, program_list
@@ -383,7 +384,7 @@ def load(task: Task) -> int:
 
 def _load(task: Task, plan: Plan, list_at: int, stack: int) -> int:
     program = plan.image.parse()
-    bias = choose_bias(program)
+    bias = choose_bias(program, is_random=not personalities.of(task) & ADDR_NO_RANDOMIZE)
     todo = program_list(program, lib.EXE_FD, bias)
     _install(task, plan.image, lib.EXE_FD)
     entry, base_word = bias + program.entry, 0

@@ -17,7 +17,7 @@ _OLDEST_RELEASE = "6.1.0"
 class Uts:
     """The names, as bytes without NUL."""
 
-    __slots__ = ("domainname", "is_persona_used", "machine", "nodename", "release", "sysname", "version")
+    __slots__ = ("domainname", "machine", "nodename", "release", "sysname", "version")
 
     def __init__(self) -> None:
         host = os.uname()
@@ -27,7 +27,6 @@ class Uts:
         self.version = os.fsencode(host.version)
         self.machine = b"x86_64"
         self.domainname = b"(none)"
-        self.is_persona_used = False  # some task had personality(2) change something
 
     def pack(self, persona: int = 0) -> bytes:
         """struct new_utsname, for a task with this personality."""

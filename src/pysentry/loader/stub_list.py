@@ -121,10 +121,12 @@ def protection(flags: int) -> int:
     return (PROT_READ if flags & PF_R else 0) | (PROT_WRITE if flags & PF_W else 0) | (PROT_EXEC if flags & PF_X else 0)
 
 
-def choose_bias(elf: Elf) -> int:
-    """What to add to a program's addresses: 0, or for a PIE a random page of the region where Linux puts them."""
+def choose_bias(elf: Elf, *, is_random: bool) -> int:
+    """What to add to a program's addresses: 0, or for a PIE a page of the region where Linux puts them: its first, or
+    a random one."""
     if not elf.is_pie:
         return 0
     low, _ = elf.span
-    base = PIE_BASE + int.from_bytes(os.urandom(4), "little") % PIE_RANDOM_PAGES * PAGE
+    page = int.from_bytes(os.urandom(4), "little") % PIE_RANDOM_PAGES if is_random else 0
+    base = PIE_BASE + page * PAGE
     return ((base + elf.align - 1) & -elf.align) - (low & -elf.align)

@@ -11,8 +11,8 @@ from pysentry.abi.errno import EAGAIN, ECHILD, EINVAL, EPERM
 from pysentry.abi.syscall_nr import NR_CLONE, NR_WAITID
 from pysentry.kernel import sem
 from pysentry.kernel.description import description_of
+from pysentry.kernel.personality import personalities
 from pysentry.kernel.pidfd import Pidfd, pidfd_of, take_descriptor
-from pysentry.kernel.uts import uts
 from pysentry.kernel.wait import host_call
 from pysentry.platform.native import ffi, lib
 from pysentry.syscalls import other_tasks, prctl  # noqa: F401 - of this family; they register themselves
@@ -41,7 +41,7 @@ _WAIT_OPTIONS = _WNOHANG | _WAIT_EVENTS | 0x01000000 | 0xE0000000  # WNOWAIT, __
 _SIGINFO_BYTES, _WAITED_BYTES = 128, 28  # waitid fills in no more than si_status
 _UINT_MAX = 0xFFFFFFFF
 _INT = Struct("=i")
-_ADDR_NO_RANDOMIZE, _QUERY_PERSONALITY = 0x0040000, 0xFFFFFFFF
+_QUERY_PERSONALITY = 0xFFFFFFFF
 
 
 @syscall
@@ -158,9 +158,9 @@ def _own_fs_context(task: Task) -> None:
 
 @syscall
 def personality(task: Task, persona: int) -> int:
-    """The host keeps it, hands it on and honours what is about memory; uname(2) asks for the rest."""
-    if persona != _QUERY_PERSONALITY and persona & ~_ADDR_NO_RANDOMIZE:
-        uts.is_persona_used = True
+    """The host keeps it."""
+    if persona != _QUERY_PERSONALITY:
+        personalities.is_any_set = True
     return CONTINUE
 
 

@@ -6,7 +6,7 @@ from struct import Struct
 
 from pysentry.abi.capability import CAP_SYS_ADMIN, CAP_SYS_BOOT, CAP_SYSLOG
 from pysentry.abi.errno import EFAULT, EINVAL, EPERM, check
-from pysentry.kernel.proc_status import read_host_path
+from pysentry.kernel.personality import personalities
 from pysentry.kernel.task import all_tasks
 from pysentry.kernel.uts import NAME_MAX, uts
 from pysentry.kernel.wait import wait_ready
@@ -32,8 +32,7 @@ _PORTS = 65536
 
 @syscall
 def uname(task: Task, name: UserAddr) -> int:
-    persona = int(read_host_path(f"{task.tid}/personality"), 16) if uts.is_persona_used else 0
-    task.memory.write(name, uts.pack(persona))
+    task.memory.write(name, uts.pack(personalities.of(task)))
     return 0
 
 
