@@ -20,9 +20,10 @@ from pysentry.abi.errno import (
     EINPROGRESS,
     EINTR,
     EINVAL,
+    EISCONN,
     EMSGSIZE,
+    ENOTCONN,
     ENOTTY,
-    EOPNOTSUPP,
     EPERM,
     EPIPE,
     EPROTONOSUPPORT,
@@ -75,7 +76,7 @@ MSG_OOB, MSG_PEEK, MSG_DONTROUTE, MSG_CTRUNC, MSG_TRUNC, MSG_DONTWAIT = 0x1, 0x2
 MSG_EOR, MSG_WAITALL, MSG_CONFIRM, MSG_ERRQUEUE, MSG_NOSIGNAL, MSG_MORE = 0x80, 0x100, 0x800, 0x2000, 0x4000, 0x8000
 MSG_ZEROCOPY, MSG_FASTOPEN, MSG_CMSG_CLOEXEC = 0x4000000, 0x20000000, 0x40000000
 _HOST_SEND_FLAGS = MSG_OOB | MSG_DONTROUTE | MSG_EOR | MSG_CONFIRM | MSG_MORE
-_HOST_RECEIVE_FLAGS = MSG_OOB | MSG_PEEK | MSG_TRUNC
+_HOST_RECEIVE_FLAGS = MSG_OOB | MSG_PEEK | MSG_TRUNC | MSG_ERRQUEUE
 _SMALLEST_ADDRESS = 16  # sizeof(struct sockaddr_in)
 _LARGEST_MESSAGE = 1 << 24
 _INT32, _TIMEVAL, _LINGER = Struct("=i"), Struct("=qq"), Struct("=ii")
@@ -132,12 +133,15 @@ class Socket(Description):
 
     async def connect(self, task: Task, address: bytes) -> None:
         """connect(2): waits for the handshake unless the socket is O_NONBLOCK (EINPROGRESS)."""
+        await self._connect(task, address, may_wait=not self.is_nonblocking)
+
+    async def _connect(self, task: Task, address: bytes, may_wait: bool) -> None:
         check_egress(self.family, address, is_sending=False)
         try:
             host.connect(self.c.host_fd, address)
             return
         except (EINPROGRESS, EALREADY):
-            if self.is_nonblocking:
+            if not may_wait:
                 raise
         timeout_ns = self.timeout_ns(SO_SNDTIMEO)
         deadline_ns = time.monotonic_ns() + timeout_ns if timeout_ns else None
@@ -189,14 +193,25 @@ class Socket(Description):
 
     async def send(self, task: Task, iovs: Iovecs, flags: int, address: bytes, control: bytes) -> int:
         """sendto(2), sendmsg(2): bytes sent. `control`: packed struct cmsghdr, as the program has them."""
+        if flags & MSG_FASTOPEN and self.is_stream:
+            await self._connect_to_send(task, flags, address)
+            address = b""
         if address:
             check_egress(self.family, address, is_sending=True)
         return await self.send_to_host(task, iovs, flags, address, _checked_control(control))
 
+    async def _connect_to_send(self, task: Task, flags: int, address: bytes) -> None:
+        """MSG_FASTOPEN to a server without a cookie of ours: the handshake comes first. tcp_sendmsg_fastopen()."""
+        if not address:
+            try:
+                self.peer_name()
+            except ENOTCONN:
+                raise EINVAL("to whom") from None
+            raise EISCONN("connected")
+        await self._connect(task, address, may_wait=not (flags & MSG_DONTWAIT or self.is_nonblocking))
+
     async def send_to_host(self, task: Task, iovs: Iovecs, flags: int, to: bytes, extra: bytes) -> int:
         """Sends with the host's address and control messages. A blocking stream send returns when all is sent."""
-        if flags & (MSG_ZEROCOPY | MSG_FASTOPEN):
-            raise EOPNOTSUPP("send flags")
         size = sum(length for _, length in iovs)
         if not self.is_stream and size > _LARGEST_MESSAGE:
             raise EMSGSIZE("message")
@@ -257,15 +272,15 @@ class Socket(Description):
 
     async def receive(self, task: Task, iovs: Iovecs, flags: int, control_size: int) -> Message:
         """recvfrom(2), recvmsg(2): what arrived, placed in the vectors."""
-        if flags & MSG_ERRQUEUE:
-            raise EAGAIN("no error queue")
+        if self.family not in (AF_INET, AF_INET6):
+            flags &= ~MSG_ERRQUEUE  # others have no such queue, and do not look at the flag
         size = sum(length for _, length in iovs)
         done = 0
         buffer = bytearray(min(size, CHUNK if self.is_stream else _LARGEST_MESSAGE))
         events = POLLPRI if flags & MSG_OOB else POLLIN
-        is_whole = self.is_stream and flags & MSG_WAITALL and not flags & (MSG_PEEK | MSG_OOB)
+        is_whole = self.is_stream and flags & MSG_WAITALL and not flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)
         discards = self.is_stream and flags & MSG_TRUNC and self.family != AF_UNIX  # tcp(7): nothing is copied
-        may_wait = not (flags & MSG_DONTWAIT or self.is_nonblocking)
+        may_wait = not (flags & (MSG_DONTWAIT | MSG_ERRQUEUE) or self.is_nonblocking)
         while True:
             try:
                 got = await self._receive_once(task, buffer, flags, control_size, events, may_wait)
