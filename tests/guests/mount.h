@@ -34,7 +34,7 @@ static char *directory(const char *name)
     return path;
 }
 
-static char *in(const char *dir, const char *name)
+__attribute__((unused)) static char *in(const char *dir, const char *name)
 {
     static char paths[16][GUEST_PATH_BYTES];
     static int next;
@@ -43,14 +43,14 @@ static char *in(const char *dir, const char *name)
     return path;
 }
 
-static void touch(const char *path)
+__attribute__((unused)) static void touch(const char *path)
 {
     int fd = open(path, O_CREAT | O_WRONLY, 0644);
     CHECK_OK(fd);
     close(fd);
 }
 
-static bool is_there(const char *path)
+__attribute__((unused)) static bool is_there(const char *path)
 {
     return access(path, F_OK) == 0;
 }

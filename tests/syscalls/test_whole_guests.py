@@ -6,7 +6,7 @@ from tests.harness.configuration import WHOLE_GUESTS
 from tests.harness.guest_programs import families, run_all
 from tests.harness.runner import Runner
 
-FILE_FAMILIES = ("attr", "dir", "exec", "io", "locks", "memory", "open", "stat")
+FILE_FAMILIES = ("attr", "dir", "exec", "io", "locks", "memory", "open", "path_errors", "path_permissions", "stat")
 
 
 @pytest.mark.configs(*WHOLE_GUESTS)

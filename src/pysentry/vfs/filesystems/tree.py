@@ -136,6 +136,8 @@ class TreeFileSystem(MemoryXattrs):
 
     def link(self, source: CDentry, directory: CDentry, name: bytes) -> CDentry:
         inode = source.inode
+        if self.inodes_max:
+            self._count_inode()  # a name more counts as one, as on Linux' tmpfs
         self.remember_place(source)
         inode.nlink += 1
         inode.ctime_ns = time_ns()
