@@ -24,6 +24,7 @@ from pysentry.abi.errno import (
     EISCONN,
     ENODATA,
     ENOTCONN,
+    EOPNOTSUPP,
     EPROTONOSUPPORT,
     EPROTOTYPE,
     ERANGE,
@@ -50,7 +51,7 @@ from pysentry.net.socket import (
     new_socket,
 )
 from pysentry.platform.native import lib
-from pysentry.vfs.namei import mknod
+from pysentry.vfs.namei import mknod, unlink
 from pysentry.vfs.permissions import MAY_WRITE, check_permission
 from pysentry.vfs.walk import resolve
 
@@ -115,10 +116,10 @@ class UnixSocket(Socket):
     # ---- names ----
 
     def bind(self, task: Task, address: bytes) -> None:
-        if self.is_bound:
-            raise EINVAL("has a name")
         path = _sun_path(address, is_bind=True)
-        if not path:
+        if self.is_bound:
+            self._bind_again(task, path)
+        elif not path:
             self._get_host_name()
             self._take_abstract(self.host_name[2:])
         elif path[0]:
@@ -135,6 +136,17 @@ class UnixSocket(Socket):
         else:
             self._take_abstract(path)
         self.is_bound = True
+
+    def _bind_again(self, task: Task, path: bytes) -> None:
+        """EINVAL, but what is wrong with a path comes first, and any name is good enough: unix_bind()."""
+        if path and path[0]:
+            try:
+                mknod(task, AT_FDCWD, path, S_IFSOCK | 0o777, 0)
+            except EEXIST:
+                raise EADDRINUSE(repr(path)) from None
+            unlink(task, AT_FDCWD, path)
+        if path:
+            raise EINVAL("has a name")
 
     def _take_abstract(self, name: bytes) -> None:
         key = (self.type, name)
@@ -256,7 +268,7 @@ class UnixSocket(Socket):
         to = b""
         if address:
             if self.type == SOCK_STREAM:
-                raise EISCONN("stream") if self.peer is not None else ENOTCONN("stream")
+                raise EISCONN("stream") if self.peer is not None else EOPNOTSUPP("stream")
             if self.type == SOCK_DGRAM:
                 to = self._find(task, _sun_path(address)).host_name
         ticket = Outgoing(task, control, stamps=_are_credentials_wanted)
