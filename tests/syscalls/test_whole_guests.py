@@ -6,7 +6,9 @@ from tests.harness.configuration import WHOLE_GUESTS
 from tests.harness.guest_programs import families, run_all
 from tests.harness.runner import Runner
 
-FILE_FAMILIES = ("attr", "dir", "exec", "io", "locks", "memory", "open", "path_errors", "path_permissions", "stat")
+FILE_FAMILIES = (
+    "attr", "dir", "exec", "io", "locks", "memory", "open", "path_errors", "path_permissions", "stat", "xattr",
+)  # fmt: skip
 
 
 @pytest.mark.configs(*WHOLE_GUESTS)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from struct import Struct
 
 from pysentry.abi.capability import CAP_SETFCAP, CAP_SYS_ADMIN
-from pysentry.abi.errno import E2BIG, EBADF, EINVAL, ENAMETOOLONG, ENODATA, ENOENT, EOPNOTSUPP, EPERM, ERANGE
+from pysentry.abi.errno import E2BIG, EBADF, EINVAL, ENAMETOOLONG, ENODATA, EOPNOTSUPP, EPERM, ERANGE
 from pysentry.abi.fcntl import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW
 from pysentry.abi.stat import (
     S_ISVTX,
@@ -28,6 +28,7 @@ from pysentry.vfs.walk import resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pysentry.abi.errno import LinuxError
     from pysentry.abi.types import UserAddr
     from pysentry.kernel.task import Task
     from pysentry.platform.cdefs import CDentry
@@ -36,20 +37,19 @@ _ARGS = Struct("=QII")  # struct xattr_args: value, size, flags
 _PAGE = 4096
 
 
-def _at(task: Task, path: UserAddr, follow: bool = True) -> CDentry:
+# What a call is about: a file, or None: a pipe, a socket, an epoll instance, which no file system keeps attributes of.
+
+
+def _at(task: Task, path: UserAddr, follow: bool = True) -> CDentry | None:
     walk = resolve(task, AT_FDCWD, task.memory.read_cstr(path), follow=follow)
-    if walk.dentry is None:
-        raise EOPNOTSUPP("an anonymous file") if walk.description is not None else ENOENT(repr(walk.name))
-    return walk.dentry
+    return None if walk.dentry is None and walk.description is not None else walk.require()
 
 
-def _opened(task: Task, fd: int) -> CDentry:
+def _opened(task: Task, fd: int) -> CDentry | None:
     c = task.fd_table.get(fd)
     if c.kind == lib.DESC_PATH:
         raise EBADF("O_PATH")
-    if c.dentry == ffi.NULL:
-        raise EOPNOTSUPP("an anonymous file")
-    return c.dentry
+    return None if c.dentry == ffi.NULL else c.dentry
 
 
 def _name(task: Task, addr: UserAddr) -> bytes:
@@ -62,20 +62,22 @@ def _name(task: Task, addr: UserAddr) -> bytes:
     return name
 
 
-def _check(task: Task, dentry: CDentry, name: bytes, mask: int) -> None:
-    """xattr_permission() in Linux fs/xattr.c."""
-    inode = dentry.inode
+def _check(task: Task, dentry: CDentry | None, name: bytes, mask: int) -> CDentry:
+    """xattr_permission() in Linux fs/xattr.c. The file that keeps the attributes."""
     is_writing = mask == MAY_WRITE
+    if dentry is None:
+        raise _refusal(task, name, is_writing)
+    inode = dentry.inode
     if is_writing:
         check_writable(dentry.sb)
     if name.startswith(b"security.") and name != b"security.capability":
         if is_writing and not is_capable(task.cred, CAP_SYS_ADMIN):  # cap_inode_setxattr()
             raise EPERM("security")
-        return
+        return dentry
     if name.startswith(b"trusted."):
         if not is_capable(task.cred, CAP_SYS_ADMIN):
             raise EPERM("trusted") if is_writing else ENODATA("trusted")
-        return
+        return dentry
     if name == b"security.capability" and is_writing and not is_capable(task.cred, CAP_SETFCAP):
         raise EPERM("CAP_SETFCAP")
     if name.startswith(b"user."):
@@ -84,6 +86,16 @@ def _check(task: Task, dentry: CDentry, name: bytes, mask: int) -> None:
         if is_directory(inode.mode) and inode.mode & S_ISVTX and is_writing and not is_owner(task.cred, inode):
             raise EPERM("sticky directory")
         check_permission(task.cred, inode, mask)
+    return dentry
+
+
+def _refusal(task: Task, name: bytes, is_writing: bool) -> LinuxError:
+    is_for_others = name.startswith(b"user.") or (
+        name.startswith(b"trusted.") and not is_capable(task.cred, CAP_SYS_ADMIN)
+    )
+    if is_for_others:
+        return EPERM("not a file") if is_writing else ENODATA("not a file")
+    return EOPNOTSUPP("not in a file system")
 
 
 # ---- set ----------------------------------------------------------------------------------------------------------
@@ -117,8 +129,8 @@ def _content(task: Task, name: UserAddr, value: UserAddr, size: int, flags: int)
     return key, task.memory.read(value, size) if size else b""
 
 
-def _set(task: Task, dentry: CDentry, name: bytes, value: bytes, flags: int) -> int:
-    _check(task, dentry, name, MAY_WRITE)
+def _set(task: Task, about: CDentry | None, name: bytes, value: bytes, flags: int) -> int:
+    dentry = _check(task, about, name, MAY_WRITE)
     filesystem_of(dentry.sb).set_xattr(dentry, name, value, flags)
     notify.on_file(dentry, notify.IN_ATTRIB)
     return 0
@@ -143,8 +155,8 @@ def fgetxattr(task: Task, fd: int, name: UserAddr, value: UserAddr, size: int) -
     return _get(task, _name(task, name), dentry, value, size)
 
 
-def _get(task: Task, name: bytes, dentry: CDentry, value: UserAddr, size: int) -> int:
-    _check(task, dentry, name, MAY_READ)
+def _get(task: Task, name: bytes, about: CDentry | None, value: UserAddr, size: int) -> int:
+    dentry = _check(task, about, name, MAY_READ)
     return _answer(task, filesystem_of(dentry.sb).get_xattr(dentry, name), value, size)
 
 
@@ -175,7 +187,9 @@ def flistxattr(task: Task, fd: int, list: UserAddr, size: int) -> int:
     return _list(task, _opened(task, fd), list, size)
 
 
-def _list(task: Task, dentry: CDentry, addr: UserAddr, size: int) -> int:
+def _list(task: Task, dentry: CDentry | None, addr: UserAddr, size: int) -> int:
+    if dentry is None:
+        return 0
     is_trusted_shown = is_capable(task.cred, CAP_SYS_ADMIN)
     names = [
         name
@@ -183,7 +197,7 @@ def _list(task: Task, dentry: CDentry, addr: UserAddr, size: int) -> int:
         if is_trusted_shown or not name.startswith(b"trusted.")
     ]
     content = b"".join(name + b"\0" for name in names)
-    if len(content) > XATTR_LIST_MAX:
+    if len(content) > XATTR_LIST_MAX and size >= XATTR_LIST_MAX:  # it can be measured, but not be had
         raise E2BIG("list")
     return _answer(task, content, addr, size)
 
@@ -204,8 +218,8 @@ def fremovexattr(task: Task, fd: int, name: UserAddr) -> int:
     return _remove(task, _name(task, name), dentry)
 
 
-def _remove(task: Task, name: bytes, dentry: CDentry) -> int:
-    _check(task, dentry, name, MAY_WRITE)
+def _remove(task: Task, name: bytes, about: CDentry | None) -> int:
+    dentry = _check(task, about, name, MAY_WRITE)
     filesystem_of(dentry.sb).remove_xattr(dentry, name)
     notify.on_file(dentry, notify.IN_ATTRIB)
     return 0
@@ -263,13 +277,11 @@ def _check_at_flags(flags: int) -> None:
         raise EINVAL("at_flags")
 
 
-def _named(task: Task, dirfd: int, path: UserAddr, flags: int) -> CDentry:
+def _named(task: Task, dirfd: int, path: UserAddr, flags: int) -> CDentry | None:
     """With AT_EMPTY_PATH, "" and NULL are what `dirfd` has open."""
     is_empty_ok = bool(flags & AT_EMPTY_PATH)
     name = b"" if is_empty_ok and not path else task.memory.read_cstr(path)
     if not name and is_empty_ok and dirfd >= 0:
         return _opened(task, dirfd)
     walk = resolve(task, dirfd, name, not flags & AT_SYMLINK_NOFOLLOW, is_empty_ok)
-    if walk.dentry is None and walk.description is not None:
-        raise EOPNOTSUPP("an anonymous file")
-    return walk.require()
+    return None if walk.dentry is None and walk.description is not None else walk.require()

@@ -41,7 +41,7 @@ from pysentry.vfs.dentry import (
     swap,
 )
 from pysentry.vfs.filesystem import Statfs, content_fd, make_content, refresh_live, set_in_memory
-from pysentry.vfs.filesystems.memory_xattrs import MemoryXattrs
+from pysentry.vfs.filesystems.memory_xattrs import MemoryXattrs, kept_xattrs
 from pysentry.vfs.lower import LowerTree, lower_path, new_lower_inode
 
 TYPE_CHECKING = False
@@ -137,7 +137,7 @@ class TreeFileSystem(MemoryXattrs):
     def link(self, source: CDentry, directory: CDentry, name: bytes) -> CDentry:
         inode = source.inode
         if self.inodes_max:
-            self._count_inode()  # a name more counts as one, as on Linux' tmpfs
+            self._count_inodes(1)  # a name more counts as one, as on Linux' tmpfs
         self.remember_place(source)
         inode.nlink += 1
         inode.ctime_ns = time_ns()
@@ -151,7 +151,7 @@ class TreeFileSystem(MemoryXattrs):
     def new_inode(self, mode: int, uid: int, gid: int) -> CInode:
         """An inode of this file system's own; `mode` with the type. ENOSPC: there are as many as may be."""
         if self.inodes_max:
-            self._count_inode()
+            self._count_inodes(1)
         inode = new_inode(self.sb, mode)
         inode.uid = uid
         inode.gid = gid
@@ -164,12 +164,17 @@ class TreeFileSystem(MemoryXattrs):
             inode.blocks = DIRECTORY_SIZE // 512
         return inode
 
-    def _count_inode(self) -> None:
-        if self._inodes >= self.inodes_max:
-            self._inodes = 1 + sum(1 for _ in self._all())
-            if self._inodes >= self.inodes_max:
+    def set_xattr(self, dentry: CDentry, name: bytes, value: bytes, flags: int) -> None:
+        if self.inodes_max:
+            self._count_inodes(_as_inodes(name, value))
+        super().set_xattr(dentry, name, value, flags)
+
+    def _count_inodes(self, wanted: int) -> None:
+        if self._inodes + wanted > self.inodes_max:
+            self._inodes = 1 + sum(1 + _attributes_as_inodes(child.inode) for child in self._all())
+            if self._inodes + wanted > self.inodes_max:
                 raise ENOSPC("nr_inodes")
-        self._inodes += 1
+        self._inodes += wanted
 
     def new_file(self, mode: int, uid: int, gid: int) -> CInode:
         self.check_space(BLOCK)
@@ -392,6 +397,15 @@ class TreeFileSystem(MemoryXattrs):
         if self.lower is None or dentry.inode.flags & lib.INODE_UPPER:
             return {}
         return self.lower.user_xattrs(dentry)
+
+
+def _as_inodes(name: bytes, value: bytes) -> int:
+    """What nr_inodes counts an attribute as: BOGO_INODE_SIZE in Linux mm/shmem.c, rounded up for each."""
+    return -(-(len(name) + len(value)) // 1024)
+
+
+def _attributes_as_inodes(inode: CInode) -> int:
+    return sum(_as_inodes(name, value) for name, value in (kept_xattrs(inode) or {}).items())
 
 
 def make_tree(
