@@ -2,6 +2,7 @@
 #include "mount.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/statfs.h>
@@ -80,6 +81,33 @@ TEST(poll_of_another_namespace_is_not_told)
     }
     CHECK_CHILD(pid);
     CHECK_EQ(news_of(info, POLLPRI), 0);
+}
+
+static void *mounts_apart(void *fd)
+{
+    if (unshare(CLONE_NEWNS | CLONE_FILES | CLONE_SYSVSEM))
+        return (void *)(intptr_t)errno;
+    close(*(int *)fd);
+    return (void *)(intptr_t)(mount("some", ".", "tmpfs", 0, NULL) ? errno : 0);
+}
+
+TEST(a_namespace_and_what_else_a_thread_parts_with)
+{
+    NAMESPACE();
+    char *at = directory("at");
+    int file = open("at/file", O_RDWR | O_CREAT, 0644), fd = open("/dev/null", O_RDONLY);
+    REQUIRE(file >= 0);
+    REQUIRE_OK(chdir(at));
+    pthread_t thread;
+    void *result;
+    REQUIRE(pthread_create(&thread, NULL, mounts_apart, &fd) == 0);
+    CHECK_EQ(pthread_join(thread, &result), 0);
+    CHECK_EQ((intptr_t)result, 0);
+    CHECK_OK(fcntl(fd, F_GETFD));
+    CHECK_OK(access("file", F_OK));
+    CHECK_OK(access("../at/file", F_OK));
+    CHECK_ERRNO(unshare(CLONE_NEWNS | 1), EINVAL);
+    CHECK_ERRNO(unshare(CLONE_NEWUTS | CLONE_PARENT), EINVAL);
 }
 
 TEST(epoll_waits_for_changes)

@@ -278,7 +278,7 @@ ROWS: tuple[tuple[int, str, str, str, str, str], ...] = (
     (269, 'faccessat', 'stat', 'fast', 'full', ''),
     (270, 'pselect6', 'poll', 'fast', 'full', ''),
     (271, 'ppoll', 'poll', 'fast', 'full', ''),
-    (272, 'unshare', 'process', 'python', 'partial', 'CLONE_FS, CLONE_FILES and CLONE_SYSVSEM; CLONE_NEW* answers EPERM.'),
+    (272, 'unshare', 'process', 'python', 'partial', 'Of namespaces a mount namespace alone: the other CLONE_NEW* answer EPERM.'),
     (273, 'set_robust_list', 'futex', 'host', 'full', ''),
     (274, 'get_robust_list', 'futex', 'host, else python', 'full', ''),
     (275, 'splice', 'io', 'python', 'full', 'Bytes are moved, pages are not: SPLICE_F_MOVE is a hint without effect, as in Linux since 2.6.21.'),

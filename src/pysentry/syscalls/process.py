@@ -8,7 +8,7 @@ from __future__ import annotations
 from struct import Struct
 
 from pysentry.abi.errno import EAGAIN, ECHILD, EINVAL, EPERM
-from pysentry.abi.syscall_nr import NR_CLONE, NR_WAITID
+from pysentry.abi.syscall_nr import NR_CLONE, NR_UNSHARE, NR_WAITID
 from pysentry.kernel import sem
 from pysentry.kernel.description import description_of
 from pysentry.kernel.personality import personalities
@@ -33,6 +33,7 @@ CLONE_NEWNS = 0x00020000
 # NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET; unshare(2) also has NEWTIME
 _NEW_NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 _CLONE_NEWTIME = 0x80
+_PARTED = CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_THREAD | CLONE_SIGHAND | CLONE_VM
 _PIDFD_NONBLOCK = 0o4000
 _P_PID, _P_PIDFD = 1, 3
 _WNOHANG = 1
@@ -122,20 +123,19 @@ async def _wait_for_pidfd(task: Task, pidfd: int, infop: UserAddr, options: int,
 
 
 @syscall
-def unshare(task: Task, flags: int) -> int:
-    """The sentry's tables part, and the host's with them. CLONE_NEWNS is the sentry's alone."""
-    if flags & CLONE_NEWNS:
-        if flags & ~(CLONE_NEWNS | CLONE_FS):
-            raise EINVAL("CLONE_NEWNS together with others")
-        _own_fs_context(task)
-        unshare_mounts(task)
-        return 0
-    if flags & (_NEW_NAMESPACES | _CLONE_NEWTIME):
-        raise EPERM("namespaces")
-    if flags & ~(CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_THREAD | CLONE_SIGHAND | CLONE_VM):
+async def unshare(task: Task, flags: int) -> int:
+    """The sentry's tables part, and the host's with them. CLONE_NEWNS is the sentry's alone; no other namespace can be
+    had. Which errno wins: ksys_unshare() of kernel/fork.c."""
+    if flags & ~(_PARTED | _NEW_NAMESPACES | _CLONE_NEWTIME):
         raise EINVAL("flags")
     if flags & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM) and task.c.group.refs > 1:
         raise EINVAL("threads stay together")
+    if flags & (_NEW_NAMESPACES | _CLONE_NEWTIME) & ~CLONE_NEWNS:
+        raise EPERM("namespaces")
+    if flags & (CLONE_FS | CLONE_NEWNS):
+        _own_fs_context(task)
+    if flags & CLONE_NEWNS:
+        unshare_mounts(task)
     if flags & CLONE_SYSVSEM:
         sem.undo(task)
     c = task.c
@@ -143,9 +143,7 @@ def unshare(task: Task, flags: int) -> int:
         shared = c.files
         c.files = lib.fd_table_copy(shared)
         lib.fd_table_unref(c, shared)
-    if flags & CLONE_FS:
-        _own_fs_context(task)
-    return CONTINUE
+    return await host_call(task, NR_UNSHARE, flags & _PARTED) if flags & CLONE_NEWNS else CONTINUE
 
 
 def _own_fs_context(task: Task) -> None:
