@@ -174,7 +174,7 @@ struct credentials {
     uint32_t securebits, no_new_privs;
     uint32_t ngroups;
     uint32_t session_keyring; /* serial number, kernel/keys.py; 0: none */
-    uint32_t groups[64];
+    uint32_t *groups;         /* its own: cred_set_groups() */
 };
 
 struct tracing;
@@ -309,6 +309,7 @@ void fd_table_unref(struct task *t, struct fd_table *table);
 void fd_close_on_exec(struct task *t);
 void cred_unref(struct credentials *c);
 struct credentials *cred_copy(const struct credentials *c);        /* refs = 1 */
+void cred_set_groups(struct credentials *c, const uint32_t *gids, uint32_t count); /* before any task has it */
 void task_set_cred(struct task *t, struct credentials *c);         /* takes over the ref */
 struct fs_context *fs_copy(const struct fs_context *from);
 void fs_set_cwd(struct fs_context *fs, struct dentry *cwd);

@@ -247,17 +247,32 @@ void fd_close_on_exec(struct task *t)
 
 void cred_unref(struct credentials *c)
 {
-    if (--c->refs == 0)
+    if (--c->refs == 0) {
+        free(c->groups);
         free(c);
+    }
 }
 
 struct credentials *cred_copy(const struct credentials *from)
 {
     struct credentials *c = vfs_must_alloc(sizeof *c);
-    if (from)
+    if (from) {
         *c = *from;
+        c->groups = NULL;
+        cred_set_groups(c, from->groups, from->ngroups);
+    }
     c->refs = 1;
     return c;
+}
+
+void cred_set_groups(struct credentials *c, const uint32_t *gids, uint32_t count)
+{
+    uint32_t *own = count ? vfs_must_alloc(count * sizeof *own) : NULL;
+    if (count)
+        memcpy(own, gids, count * sizeof *own);
+    free(c->groups);
+    c->groups = own;
+    c->ngroups = count;
 }
 
 void task_set_cred(struct task *t, struct credentials *c)

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 UNCHANGED = 0xFFFFFFFF
 """-1 as a uid or gid: leave it as it is."""
-GROUPS_MAX = 64  # struct credentials
 
 SECBIT_NOROOT, SECBIT_NO_SETUID_FIXUP, SECBIT_KEEP_CAPS, SECBIT_NO_CAP_AMBIENT_RAISE = 1 << 0, 1 << 2, 1 << 4, 1 << 6
 SECURE_ALL_BITS = SECBIT_NOROOT | SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS | SECBIT_NO_CAP_AMBIENT_RAISE
@@ -156,8 +155,8 @@ def setfsgid(cred: CCredentials, gid: int) -> Changes:
 
 
 def setgroups(cred: CCredentials, groups: Sequence[int]) -> Changes:
-    """setgroups(2); Linux keeps them sorted. EINVAL: more than struct credentials holds."""
-    if len(groups) > GROUPS_MAX or UNCHANGED in groups:
+    """setgroups(2); Linux keeps them sorted."""
+    if UNCHANGED in groups:
         raise EINVAL("groups")
     return {"groups": sorted(groups)}
 

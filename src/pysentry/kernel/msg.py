@@ -85,9 +85,9 @@ async def send(task: Task, identifier: int, message: Message, flags: int) -> int
     return 0
 
 
-async def receive(task: Task, identifier: int, size: int, kind: int, flags: int) -> tuple[MessageQueue, int, Message]:
-    """msgrcv(2): the message, cut to `size` if MSG_NOERROR says so, and its index: take() it when it has been
-    delivered. E2BIG: it is longer."""
+async def receive(task: Task, identifier: int, size: int, kind: int, flags: int) -> Message:
+    """msgrcv(2): the message, taken off unless it is MSG_COPY that asks; cut to `size` if MSG_NOERROR says so. E2BIG:
+    it is longer; EINVAL: no copy is cut."""
     queue = queues.find(identifier)
     while True:
         queue.check(task, MAY_READ)
@@ -102,14 +102,14 @@ async def receive(task: Task, identifier: int, size: int, kind: int, flags: int)
     each, text = queue.messages[index]
     if len(text) > size and not flags & MSG_NOERROR:
         raise E2BIG("message")
-    return queue, index, (each, text[:size])
-
-
-def take(task: Task, queue: MessageQueue, index: int) -> None:
-    """The message has been delivered."""
+    if flags & MSG_COPY:
+        if len(text) > size:
+            raise EINVAL("MSG_COPY")
+        return each, text
     del queue.messages[index]
     queue.lrpid, queue.rtime_s = task.group.pid, now_s()
     queue.changed.wake_all()
+    return each, text[:size]
 
 
 def change(task: Task, queue: MessageQueue, status: bytes) -> None:

@@ -114,9 +114,7 @@ class Task:
         cred = lib.cred_copy(self.c.cred)
         groups = changes.pop("groups", None)
         if groups is not None:
-            cred.ngroups = len(groups)
-            for index, gid in enumerate(groups):
-                cred.groups[index] = gid
+            lib.cred_set_groups(cred, groups, len(groups))
         for name, value in changes.items():
             setattr(cred, name, value)
         lib.task_set_cred(self.c, cred)

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 SIGKILL = 9
 AT_FDCWD = -100
-GROUPS_MAX = 64
 PASSWD_MAX = 1 << 20
 KEYS_LOOK_NS = 60_000_000
 """How often waits are looked at while somebody else has a terminal's master. The host signals what waits in a trap,
@@ -215,10 +214,7 @@ def credentials(process: ProcessSpec) -> CCredentials:
     cred: CCredentials = lib.cred_copy(ffi.NULL)
     cred.uid = cred.euid = cred.suid = cred.fsuid = process.uid
     cred.gid = cred.egid = cred.sgid = cred.fsgid = process.gid
-    groups = process.groups[:GROUPS_MAX]
-    cred.ngroups = len(groups)
-    for index, gid in enumerate(groups):
-        cred.groups[index] = gid
+    lib.cred_set_groups(cred, process.groups, len(process.groups))
     caps = process.caps
     if caps is None:
         held = ALL_CAPABILITIES if process.uid == 0 else 0

@@ -221,10 +221,7 @@ def _credentials(user: User) -> CCredentials:
     cred: CCredentials = lib.cred_copy(ffi.NULL)
     cred.uid = cred.euid = cred.suid = cred.fsuid = user.uid
     cred.gid = cred.egid = cred.sgid = cred.fsgid = user.gid
-    groups = list(user.groups)[:64]
-    cred.ngroups = len(groups)
-    for index, gid in enumerate(groups):
-        cred.groups[index] = gid
+    lib.cred_set_groups(cred, user.groups, len(user.groups))
     cred.cap_bounding = ALL_CAPS
     if user.uid == 0:
         cred.cap_permitted = cred.cap_effective = ROOT_CAPS

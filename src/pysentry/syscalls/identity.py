@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pysentry.kernel.task import Task
 
 _UINT32 = Struct("=I")
-_CAP_HEADER = Struct("=Ii")  # version, pid
+_INT32 = Struct("=i")
+_PID_OFFSET = 4  # struct __user_cap_header_struct: version, pid
 _CAP_SET = Struct("=III")  # effective, permitted, inheritable: one half of each
 _VERSIONS = {0x19980330: 1, 0x20071026: 2, 0x20080522: 2}  # halves
 _PREFERRED_VERSION = 0x20080522
@@ -127,7 +128,6 @@ def getgroups(task: Task, size: int, list_: UserAddr) -> int:
 
 @syscall
 def setgroups(task: Task, size: int, list_: UserAddr) -> int:
-    """More than 64 groups answer EINVAL."""
     if not task.has_cap(CAP_SETGID):
         raise EPERM("CAP_SETGID")
     if not 0 <= size <= _NGROUPS_MAX:
@@ -137,15 +137,22 @@ def setgroups(task: Task, size: int, list_: UserAddr) -> int:
     return 0
 
 
-@syscall
-def capget(task: Task, hdrp: UserAddr, datap: UserAddr) -> int:
-    version, pid = task.memory.read_struct(hdrp, _CAP_HEADER)
+def _halves(task: Task, hdrp: UserAddr, is_asked_for: bool = False) -> int:
+    """cap_validate_magic(): what a version knows of each set; of an unknown one the caller is told a known one."""
+    (version,) = task.memory.read_struct(hdrp, _UINT32)
     if version not in _VERSIONS:
         task.memory.write_struct(hdrp, _UINT32, _PREFERRED_VERSION)
-        if datap:
+        if not is_asked_for:
             raise EINVAL("version")
+    return _VERSIONS.get(version, 0)
+
+
+@syscall
+def capget(task: Task, hdrp: UserAddr, datap: UserAddr) -> int:
+    halves = _halves(task, hdrp, is_asked_for=not datap)
     if not datap:
-        return 0  # how a program asks for the version
+        return 0
+    (pid,) = task.memory.read_struct(hdrp + _PID_OFFSET, _INT32)
     if pid < 0:
         raise EINVAL("pid")
     cred = task.cred
@@ -155,20 +162,18 @@ def capget(task: Task, hdrp: UserAddr, datap: UserAddr) -> int:
             raise ESRCH("pid")
         cred = other.cred
     sets = (cred.cap_effective, cred.cap_permitted, cred.cap_inheritable)
-    halves = [_CAP_SET.pack(*(one >> shift & 0xFFFFFFFF for one in sets)) for shift in (0, 32)]
-    task.memory.write(datap, b"".join(halves[: _VERSIONS[version]]))
+    packed = [_CAP_SET.pack(*(one >> shift & 0xFFFFFFFF for one in sets)) for shift in (0, 32)]
+    task.memory.write(datap, b"".join(packed[:halves]))
     return 0
 
 
 @syscall
 def capset(task: Task, hdrp: UserAddr, datap: UserAddr) -> int:
-    version, pid = task.memory.read_struct(hdrp, _CAP_HEADER)
-    if version not in _VERSIONS:
-        task.memory.write_struct(hdrp, _UINT32, _PREFERRED_VERSION)
-        raise EINVAL("version")
+    halves = _halves(task, hdrp)
+    (pid,) = task.memory.read_struct(hdrp + _PID_OFFSET, _INT32)
     if pid and pid != task.ns_tid:
         raise EPERM("another task")
-    packed = task.memory.read(datap, _CAP_SET.size * _VERSIONS[version])
+    packed = task.memory.read(datap, _CAP_SET.size * halves)
     sets = [0, 0, 0]
     for half, words in enumerate(_CAP_SET.iter_unpack(packed)):
         for index, word in enumerate(words):

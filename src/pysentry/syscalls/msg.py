@@ -41,10 +41,8 @@ async def msgrcv(task: Task, msqid: int, msgp: UserAddr, msgsz: int, msgtyp: int
         raise EINVAL("size")
     if msgflg & MSG_COPY and (msgflg & MSG_EXCEPT or not msgflg & IPC_NOWAIT):
         raise EINVAL("MSG_COPY")
-    queue, index, (kind, text) = await msg.receive(task, msqid, msgsz, msgtyp, msgflg)
-    task.memory.write(msgp, _TYPE.pack(kind) + text)
-    if not msgflg & MSG_COPY:
-        msg.take(task, queue, index)
+    kind, text = await msg.receive(task, msqid, msgsz, msgtyp, msgflg)
+    task.memory.write(msgp, _TYPE.pack(kind) + text)  # EFAULT: the message is lost
     return len(text)
 
 

@@ -34,9 +34,10 @@ async def semop(task: Task, semid: int, sops: UserAddr, nsops: int) -> int:
 
 @syscall
 async def semtimedop(task: Task, semid: int, sops: UserAddr, nsops: int, timeout: UserAddr) -> int:
-    deadline_ns = deadline_after(*task.memory.read_struct(timeout, _TIMESPEC)) if timeout else None
+    limit = task.memory.read_struct(timeout, _TIMESPEC) if timeout else None
     sem.check_count(nsops)
     operations = list(_SEMBUF.iter_unpack(task.memory.read(sops, nsops * _SEMBUF.size)))
+    deadline_ns = deadline_after(*limit) if limit else None  # judged last
     return await sem.operate(task, semid, operations, deadline_ns)
 
 

@@ -162,8 +162,7 @@ static void permissions(void)
     CHECK_IS(inode_permission(task->cred, dir, 1), -EACCES);
     become(9);
     CHECK_IS(inode_permission(task->cred, i, 4), -EACCES);
-    task->cred->ngroups = 1;
-    task->cred->groups[0] = 6;
+    cred_set_groups(task->cred, (const uint32_t[]){6}, 1);
     CHECK_IS(inode_permission(task->cred, i, 4), 0);
     CHECK_IS(inode_permission(task->cred, i, 2), -EACCES);
     task->cred->cap_effective = 1u << CAP_BIT_DAC_READ_SEARCH;
