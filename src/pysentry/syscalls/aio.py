@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from struct import Struct
 
-from pysentry.abi.errno import EAGAIN, EBADF, EFAULT, EINVAL, LinuxError, host_errors
+from pysentry.abi.errno import EAGAIN, EBADF, EFAULT, EINTR, EINVAL, LinuxError, host_errors
 from pysentry.abi.syscall_nr import NR_MMAP, NR_MUNMAP
 from pysentry.kernel.aio import add_context, check_limit, find_context, remove_context
 from pysentry.kernel.description import O_ACCMODE, description_of
 from pysentry.kernel.poll import deadline_after, use_signal_mask
-from pysentry.kernel.wait import host_call, wait_event
+from pysentry.kernel.wait import Interrupted, host_call, wait_event
 from pysentry.platform.native import lib
 from pysentry.syscalls.registry import syscall
 
@@ -144,7 +144,10 @@ async def io_getevents(
     task: Task, ctx: int, min_nr: int, nr: int, events: UserAddr, timeout: UserAddr
 ) -> int:
     deadline_ns = deadline_after(*task.memory.read_struct(timeout, _TIMESPEC)) if timeout else None
-    return await _collect(task, ctx, min_nr, nr, events, deadline_ns)
+    try:
+        return await _collect(task, ctx, min_nr, nr, events, deadline_ns)
+    except Interrupted:
+        raise EINTR("never restarted") from None
 
 
 @syscall(restart="nohand")
@@ -164,11 +167,15 @@ async def _collect(
     context = find_context(task.group, ctx)
     if min_nr < 0 or nr < 0 or min_nr > nr:
         raise EINVAL("min_nr")
-    while len(context.finished) < min_nr:
-        if not await wait_event(task, context.arrivals, deadline_ns):
-            break
-        if context.is_destroyed:
-            raise EINVAL("destroyed")
+    try:
+        while len(context.finished) < min_nr:
+            if not await wait_event(task, context.arrivals, deadline_ns):
+                break
+            if context.is_destroyed:
+                raise EINVAL("destroyed")
+    except Interrupted:
+        if not context.finished:
+            raise
     count = min(nr, len(context.finished))
     if count:
         task.memory.write(events, b"".join(context.finished[:count]))
