@@ -128,9 +128,12 @@ def _tasks_meant(task: Task, which: int, who: int) -> list[CTask]:
             group = os.getpgid(task.tid) if leader is None else leader.tid
         return [c for c in all_tasks() if _pgid(c) == group]
     if which == PRIO_USER:
-        uid = who & 0xFFFFFFFF if who else task.cred.uid
-        return [c for c in all_tasks() if c.cred != ffi.NULL and c.cred.uid == uid]
+        return _tasks_of_user(who or task.cred.uid)
     raise EINVAL("which")
+
+
+def _tasks_of_user(uid: int) -> list[CTask]:
+    return [c for c in all_tasks() if c.cred != ffi.NULL and c.cred.uid == uid & 0xFFFFFFFF]
 
 
 def _pgid(c: CTask) -> int:
@@ -182,6 +185,8 @@ def _check_io_priority(ioprio: int) -> None:
 def _io_tasks_meant(task: Task, which: int, who: int) -> list[CTask]:
     if not _IOPRIO_WHO_PROCESS <= which <= _IOPRIO_WHO_USER:
         raise EINVAL("which")
+    if which == _IOPRIO_WHO_USER:  # 0 is root here, not the caller
+        return _tasks_of_user(who)
     return _tasks_meant(task, which - _IOPRIO_WHO_PROCESS + PRIO_PROCESS, who)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from struct import Struct
 
-from pysentry.abi.errno import EBADF, EFAULT, EINVAL, ENOENT, EPERM, ESRCH, LinuxError, check, host_errors
+from pysentry.abi.errno import EACCES, EBADF, EFAULT, EINVAL, ENOENT, EPERM, ESRCH, LinuxError, check, host_errors
 from pysentry.kernel import host
 from pysentry.kernel.credentials import may_inspect
 from pysentry.kernel.memory import UserMemory
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _KCMP_FILE, _KCMP_VM, _KCMP_FILES, _KCMP_FS, _KCMP_SIGHAND, _KCMP_IO, _KCMP_SYSVSEM, _KCMP_EPOLL_TFD = range(8)
 _NR_MADVISE, _NR_KCMP, _NR_GET_ROBUST_LIST, _NR_PROCESS_MRELEASE = 28, 312, 274, 448
 _PIDFD_SELF, _PIDFD_SELF_GROUP = -10000, -10001  # Linux 6.14: in the place of a pidfd
+_ADVICE_ABOUT_OTHERS = frozenset((3, 20, 21, 25))  # WILLNEED, COLD, PAGEOUT, COLLAPSE
 _IOV_MAX = 1024
 _CHUNK = 1 << 20
 _ULONG = Struct("=Q")
@@ -156,7 +157,13 @@ async def process_madvise(task: Task, pidfd: int, iov: UserAddr, vlen: int, advi
         if group is None:
             raise ESRCH("it has ended")
         if group is not task.group:
-            _inspected(task, group.pid)
+            other = find_by_pid(group.pid)
+            if other is None:
+                raise ESRCH("it has ended")
+            if not may_inspect(task.cred, other.cred):
+                raise EACCES("not to be inspected")
+            if advice not in _ADVICE_ABOUT_OTHERS:
+                raise EINVAL("advice about one's own memory only")
             raise EPERM("CAP_SYS_NICE")
     done = 0
     for address, length in vectors:

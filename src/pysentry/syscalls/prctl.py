@@ -186,15 +186,14 @@ def _set_seccomp(task: Task, args: Args) -> int:
 # ---- constants ----
 
 
-def _zero(task: Task, args: Args) -> int:
-    """There is one way only (timing), or nothing that it could act on (perf events)."""
+def _set_timing(task: Task, args: Args) -> int:
     if args[0]:
-        raise EINVAL("no other value")
+        raise EINVAL("there is one way only")
     return 0
 
 
-def _perf_events(task: Task, args: Args) -> int:
-    return 0  # there are none to switch
+def _zero(task: Task, args: Args) -> int:
+    return 0  # the one way of timing; no perf events to switch
 
 
 def _mce_kill_get(task: Task, args: Args) -> int:
@@ -221,7 +220,7 @@ _OPTIONS: dict[int, Callable[[Task, Args], int]] = {
     7: _get_keepcaps,
     8: _set_keepcaps,
     13: _zero,  # PR_GET_TIMING
-    14: _zero,  # PR_SET_TIMING
+    14: _set_timing,
     15: _set_name,
     16: _get_name,
     21: _get_seccomp,
@@ -230,8 +229,8 @@ _OPTIONS: dict[int, Callable[[Task, Args], int]] = {
     24: _drop_bounding,
     27: _get_securebits,
     28: _set_securebits,
-    31: _perf_events,
-    32: _perf_events,
+    31: _zero,
+    32: _zero,
     33: _refuse,  # PR_MCE_KILL
     34: _mce_kill_get,
     35: _refuse,  # PR_SET_MM

@@ -170,6 +170,6 @@ def setns(task: Task, fd: int, nstype: int) -> int:
     if isinstance(described, NamespaceDescription):
         if nstype and nstype != described.clone_flag():
             raise EINVAL("another kind of namespace")
-    elif c.kind != lib.DESC_PIDFD or not nstype:
+    elif c.kind != lib.DESC_PIDFD or not nstype or nstype & ~(_NEW_NAMESPACES | _CLONE_NEWTIME):
         raise EINVAL("not a namespace")
     raise EPERM("nobody enters a namespace by a descriptor")

@@ -6,7 +6,7 @@ import os
 from struct import Struct
 
 from pysentry.abi.capability import CAP_SYS_NICE
-from pysentry.abi.errno import E2BIG, EACCES, EINVAL, EOPNOTSUPP, EPERM, ESRCH, host_errors
+from pysentry.abi.errno import E2BIG, EINVAL, EOPNOTSUPP, EPERM, ESRCH, host_errors
 from pysentry.kernel.task import find_by_pid
 from pysentry.syscalls.registry import syscall
 
@@ -25,6 +25,8 @@ SCHED_OTHER, SCHED_FIFO, SCHED_RR, SCHED_BATCH, _, SCHED_IDLE, SCHED_DEADLINE = 
 _RESET_ON_FORK = 0x40000000
 _FLAG_RESET_ON_FORK, _FLAG_KEEP_POLICY, _FLAG_KEEP_PARAMS, _FLAG_UTIL_CLAMP = 0x01, 0x08, 0x10, 0x60
 _FLAGS = 0x7F
+_NICE_MIN, _NICE_MAX = -20, 19
+_DEADLINE_RUNTIME_MIN_NS = 1024
 
 
 @syscall
@@ -55,7 +57,10 @@ def sched_setscheduler(task: Task, pid: int, policy: int, param: UserAddr) -> in
     if not param or pid < 0 or policy < 0:
         raise EINVAL("param")
     (priority,) = task.memory.read_struct(param, _INT)
-    _set_policy(_target(task, pid), policy & ~_RESET_ON_FORK, priority, bool(policy & _RESET_ON_FORK))
+    target = _target(task, pid)
+    if policy & ~_RESET_ON_FORK == SCHED_DEADLINE:
+        raise EINVAL("no deadline")
+    _set_policy(target, policy & ~_RESET_ON_FORK, priority, bool(policy & _RESET_ON_FORK))
     return 0
 
 
@@ -64,7 +69,7 @@ def sched_setattr(task: Task, pid: int, attr: UserAddr, flags: int) -> int:
     """Utilisation clamps answer EOPNOTSUPP, as a kernel without them."""
     if not attr or pid < 0 or flags:
         raise EINVAL("attr")
-    _, policy, attr_flags, nice, priority = _read_attr(task, attr)
+    policy, attr_flags, nice, priority, deadline = _read_attr(task, attr)
     if attr_flags & ~_FLAGS:
         raise EINVAL("flags")
     if attr_flags & _FLAG_UTIL_CLAMP:
@@ -74,10 +79,11 @@ def sched_setattr(task: Task, pid: int, attr: UserAddr, flags: int) -> int:
         if attr_flags & _FLAG_KEEP_POLICY:
             policy = os.sched_getscheduler(target.tid) & ~_RESET_ON_FORK
         if not attr_flags & _FLAG_KEEP_PARAMS and policy in (SCHED_OTHER, SCHED_BATCH):
-            if not -20 <= nice <= 19:
-                raise EINVAL("nice")
+            nice = max(_NICE_MIN, min(nice, _NICE_MAX))
             if nice < os.getpriority(os.PRIO_PROCESS, target.tid):
-                raise EACCES("more favour")
+                raise EPERM("more favour")
+    if policy == SCHED_DEADLINE and (priority or not _is_deadline(*deadline)):
+        raise EINVAL("deadline")
     _set_policy(target, policy, priority, bool(attr_flags & _FLAG_RESET_ON_FORK))
     if not attr_flags & _FLAG_KEEP_PARAMS and policy in (SCHED_OTHER, SCHED_BATCH):
         with host_errors():
@@ -85,15 +91,23 @@ def sched_setattr(task: Task, pid: int, attr: UserAddr, flags: int) -> int:
     return 0
 
 
-def _read_attr(task: Task, attr: UserAddr) -> tuple[int, int, int, int, int]:
-    """sched_copy_attr(): (size, policy, flags, nice, priority). E2BIG writes the size we know."""
+def _is_deadline(runtime_ns: int, deadline_ns: int, period_ns: int) -> bool:
+    """__checkparam_dl() in Linux kernel/sched/deadline.c."""
+    if max(deadline_ns, period_ns) >> 63 or not _DEADLINE_RUNTIME_MIN_NS <= runtime_ns <= deadline_ns:
+        return False
+    return deadline_ns <= (period_ns or deadline_ns)
+
+
+def _read_attr(task: Task, attr: UserAddr) -> tuple[int, int, int, int, tuple[int, int, int]]:
+    """sched_copy_attr(): (policy, flags, nice, priority, deadline's times). E2BIG writes the size we know."""
     (size,) = task.memory.read_struct(attr, _UINT)
     size = size or _ATTR.size
     if not _ATTR.size <= size <= 4096 or any(task.memory.read(attr + _ATTR_KNOWN, max(0, size - _ATTR_KNOWN))):
         task.memory.write_struct(attr, _UINT, _ATTR_KNOWN)
         raise E2BIG("size")
-    _, policy, flags, nice, priority, *_ = task.memory.read_struct(attr, _ATTR)
-    return size, policy, flags, nice, priority
+    _, policy, flags, nice, priority, *times = task.memory.read_struct(attr, _ATTR)
+    runtime_ns, deadline_ns, period_ns = times
+    return policy, flags, nice, priority, (runtime_ns, deadline_ns, period_ns)
 
 
 def _target(task: Task, pid: int) -> CTask:
