@@ -305,6 +305,7 @@ void fd_install(struct task *t, int fd, struct description *d, uint32_t cloexec)
 int  fd_alloc(struct task *t, struct description *d, uint32_t cloexec, int lowest); /* takes over the ref; on error drops it */
 int  fd_close(struct task *t, int fd);                             /* 0, -EBADF, or SENTRY_CONTINUE: the task's own close goes on natively */
 struct fd_table *fd_table_copy(struct fd_table *from);
+int file_is_written(const struct inode *i); /* some task has it open for writing: deny_write_access() */
 void fd_table_unref(struct task *t, struct fd_table *table);
 void fd_close_on_exec(struct task *t);
 void cred_unref(struct credentials *c);

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -90,6 +91,17 @@ struct description *fd_get(struct task *t, int fd)
 {
     struct fd_table *f = t->files;
     return fd >= 0 && (uint32_t)fd < f->capacity ? f->slots[fd].desc : NULL;
+}
+
+int file_is_written(const struct inode *i)
+{
+    for (const struct task *t = task_first(); t; t = t->all_next)
+        for (uint32_t fd = 0; fd < (t->files ? t->files->capacity : 0); fd++) {
+            const struct description *d = t->files->slots[fd].desc;
+            if (d && d->inode == i && d->kind == DESC_FILE && ((d->open_flags & O_ACCMODE) + 1) & O_RDWR)
+                return 1;
+        }
+    return 0;
 }
 
 int fd_reserve(struct task *t, int lowest)

@@ -83,14 +83,15 @@ static inline bool is_watched(const struct description *d)
     return ((d->inode ? d->inode->flags : 0) | (d->dentry ? d->dentry->parent->inode->flags : 0)) & INODE_WATCHED;
 }
 
+/* Neither with O_ACCMODE itself (3): such a file is for ioctls. */
 static inline bool can_read(const struct description *d)
 {
-    return d->kind != DESC_PATH && (d->open_flags & O_ACCMODE) != O_WRONLY;
+    return d->kind != DESC_PATH && !(d->open_flags & O_WRONLY);
 }
 
 static inline bool can_write(const struct description *d)
 {
-    return d->kind != DESC_PATH && (d->open_flags & O_ACCMODE) != O_RDONLY;
+    return d->kind != DESC_PATH && ((d->open_flags & O_ACCMODE) + 1) & O_RDWR;
 }
 
 #endif

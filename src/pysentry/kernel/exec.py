@@ -265,22 +265,9 @@ def _open_image(task: Task, dentry: CDentry) -> Image:
         raise EACCES("not a regular file, or a file system without programs")
     if lib.inode_permission(task.cred, inode, 1):
         raise EACCES("no execute permission")
-    if inode.flags & lib.INODE_UPPER and _is_open_for_writing(inode):
+    if lib.file_is_written(inode):
         raise ETXTBSY("open for writing")
     return _images.open(task, dentry)
-
-
-def _is_open_for_writing(inode: CInode) -> bool:
-    """deny_write_access(): only of files in memory, since writing a lower one makes it such a file."""
-    other = lib.task_first()
-    while other != ffi.NULL:
-        table = other.files
-        for fd in range(table.capacity if table != ffi.NULL else 0):
-            c = table.slots[fd].desc
-            if c != ffi.NULL and c.inode == inode and c.kind == lib.DESC_FILE and c.open_flags & os.O_ACCMODE:
-                return True
-        other = other.all_next
-    return False
 
 
 def _load_interpreter(task: Task, plan: Plan) -> None:

@@ -36,7 +36,7 @@ class FdTable:
         """The same, open for reading or writing. EBADF otherwise, and for O_PATH descriptors."""
         desc = self.get(fd)
         flags = desc.open_flags
-        if flags & O_PATH or (flags & O_ACCMODE) == (O_RDONLY if writing else O_WRONLY):
+        if flags & O_PATH or (flags & O_ACCMODE) in (O_RDONLY if writing else O_WRONLY, O_ACCMODE):
             raise EBADF
         return desc
 

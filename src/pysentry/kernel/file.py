@@ -142,7 +142,7 @@ class FileDescription(Description):
         return at
 
     def truncate(self, task: Task, length: int) -> None:
-        if length < 0 or self.c.open_flags & O_ACCMODE == os.O_RDONLY:
+        if length < 0 or self.c.open_flags & O_ACCMODE in (os.O_RDONLY, O_ACCMODE):
             raise EINVAL("not open for writing")
         self._check_growth(task, length)
         if is_limited(self.c):

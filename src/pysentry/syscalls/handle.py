@@ -6,11 +6,11 @@ from struct import Struct
 
 from pysentry.abi.capability import CAP_DAC_READ_SEARCH
 from pysentry.abi.errno import EBADF, EINVAL, EOPNOTSUPP, EOVERFLOW, EPERM, ESTALE
-from pysentry.abi.fcntl import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_FOLLOW, O_CLOEXEC, VALID_OPEN_FLAGS
+from pysentry.abi.fcntl import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_FOLLOW, O_CLOEXEC, O_TMPFILE_BIT, VALID_OPEN_FLAGS
 from pysentry.platform.native import ffi, lib
 from pysentry.syscalls.registry import syscall
 from pysentry.vfs.handles import HANDLE_BYTES, HANDLE_TYPE, find_handle, make_handle
-from pysentry.vfs.open import check_flags, check_may_open, open_dentry
+from pysentry.vfs.open import check_flags, check_may_open, open_dentry, open_tmpfile
 from pysentry.vfs.walk import resolve
 
 TYPE_CHECKING = False
@@ -65,8 +65,11 @@ async def open_by_handle_at(task: Task, mount_fd: int, handle: UserAddr, flags: 
     dentry = find_handle(int(_NUMBER.unpack(data)[0]), place)
     flags = check_flags(flags & VALID_OPEN_FLAGS)
     with task.fd_table.reserve(1, cloexec=bool(flags & O_CLOEXEC)) as slots:
-        check_may_open(task, dentry, flags)
-        slots.install(await open_dentry(task, dentry, flags))
+        if flags & O_TMPFILE_BIT:
+            slots.install(open_tmpfile(task, dentry, flags, 0))
+        else:
+            check_may_open(task, dentry, flags)
+            slots.install(await open_dentry(task, dentry, flags))
     return slots.fds[0]
 
 

@@ -173,7 +173,7 @@ def fallocate(task: Task, fd: int, mode: int, offset: int, length: int) -> int:
         raise EINVAL("range")
     if mode & ~_FALLOC_MODES:
         raise EOPNOTSUPP("mode")
-    if c.open_flags & O_ACCMODE == os.O_RDONLY:
+    if c.open_flags & O_ACCMODE in (os.O_RDONLY, O_ACCMODE):
         raise EBADF("not open for writing")
     description_of(c).allocate(task, mode, offset, length)
     return 0

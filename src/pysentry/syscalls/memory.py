@@ -63,7 +63,7 @@ def mmap(task: Task, addr: UserAddr, length: int, prot: int, flags: int, fd: int
         raise EINVAL("flags")
     is_shared = kind != MAP_PRIVATE
     access = c.open_flags & O_ACCMODE
-    if access == O_WRONLY or (is_shared and prot & PROT_WRITE and access != O_RDWR):
+    if access & O_WRONLY or (is_shared and prot & PROT_WRITE and access != O_RDWR):
         raise EACCES("not open for that")
     if prot & PROT_EXEC and c.dentry != ffi.NULL and c.dentry.sb.flags & lib.SB_NOEXEC:
         raise EPERM("noexec")

@@ -195,7 +195,7 @@ async def fcntl_lock(task: Task, c: CDescription, command: int, address: UserAdd
             task.memory.write_struct(address, _FLOCK, blocker.kind, 0, blocker.start, size, blocker.pid)
         return 0
     access = c.open_flags & O_ACCMODE
-    if (kind == F_RDLCK and access == os.O_WRONLY) or (kind == F_WRLCK and access == os.O_RDONLY):
+    if (kind == F_RDLCK and access & os.O_WRONLY) or (kind == F_WRLCK and access in (os.O_RDONLY, os.O_ACCMODE)):
         raise EBADF("not open for that")
     await _set_range(task, c, first, last, kind, owner, command in (F_SETLKW, F_OFD_SETLKW))
     return 0

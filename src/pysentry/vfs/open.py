@@ -90,7 +90,7 @@ async def open_path(
     Waits only where a FIFO has no partner yet, or somebody's lease is in the way.
     """
     if flags & O_TMPFILE_BIT:
-        return _open_tmpfile(task, dirfd, path, flags, mode)
+        return open_tmpfile(task, resolve(task, dirfd, path, follow=not flags & O_NOFOLLOW).require(), flags, mode)
     try:
         return await _open_found(task, dirfd, path, flags, mode, resolve_flags)
     except ESTALE:
@@ -222,9 +222,8 @@ def _create(task: Task, walk: Walk, flags: int, mode: int) -> CDescription:
     return _finish(description, made)
 
 
-def _open_tmpfile(task: Task, dirfd: int, path: bytes, flags: int, mode: int) -> CDescription:
-    walk = resolve(task, dirfd, path, follow=not flags & O_NOFOLLOW)
-    directory = walk.require()
+def open_tmpfile(task: Task, directory: CDentry, flags: int, mode: int) -> CDescription:
+    """A new regular file of the directory's file system, without a name."""
     if directory.inode.mode & S_IFMT != S_IFDIR:
         raise ENOTDIR("O_TMPFILE")
     check_writable(directory.sb)

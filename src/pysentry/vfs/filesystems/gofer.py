@@ -11,7 +11,7 @@ import os
 from time import time_ns
 
 from pysentry.abi.errno import EEXIST, ENOENT, EOPNOTSUPP, EPERM, ESTALE, LinuxError, host_errors
-from pysentry.abi.fcntl import O_RDWR, RENAME_EXCHANGE, RENAME_NOREPLACE
+from pysentry.abi.fcntl import O_ACCMODE, O_RDWR, RENAME_EXCHANGE, RENAME_NOREPLACE
 from pysentry.abi.stat import is_directory
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs.dentry import (
@@ -217,8 +217,11 @@ class GoferFileSystem(FileSystem):
 
     def open(self, task: Task, dentry: CDentry, flags: int) -> CDescription:
         place = _hashed(dentry)
+        passed = flags & PASSED_OPEN_FLAGS
+        if passed & O_ACCMODE == O_ACCMODE:  # for ioctls alone; the gofer knows no such mode
+            passed ^= O_ACCMODE ^ O_RDWR
         with host_errors():
-            host_fd = lib.gofer_fs_open(place, flags & PASSED_OPEN_FLAGS)
+            host_fd = lib.gofer_fs_open(place, passed)
             if host_fd < 0:  # ENOENT: the name was there a moment ago
                 raise OSError(ESTALE.errno if host_fd == -ENOENT.errno else -host_fd, "open")
         return file_description(lib.DESC_FILE, host_fd, flags & ~0o1000)
