@@ -333,7 +333,7 @@ ROWS: tuple[tuple[int, str, str, str, str, str], ...] = (
     (324, 'membarrier', 'futex', 'host', 'full', ''),
     (325, 'mlock2', 'memory', 'host', 'full', ''),
     (326, 'copy_file_range', 'io', 'fast', 'full', 'Copies; extents are never shared, as on file systems without reflinks.'),
-    (327, 'preadv2', 'io', 'python', 'full', 'RWF_HIPRI makes no difference to I/O that is cached; RWF_DONTCACHE and RWF_ATOMIC answer EOPNOTSUPP, as file systems without them.'),
+    (327, 'preadv2', 'io', 'python', 'full', 'RWF_HIPRI makes no difference to I/O that is cached, nor do the flags of writing; RWF_DONTCACHE and RWF_ATOMIC answer EOPNOTSUPP, as file systems without them.'),
     (328, 'pwritev2', 'io', 'python', 'partial', 'RWF_HIPRI is accepted and makes no difference; RWF_DONTCACHE, RWF_ATOMIC and RWF_NOAPPEND answer EOPNOTSUPP.'),
     (329, 'pkey_mprotect', 'memory', 'host', 'full', ''),
     (330, 'pkey_alloc', 'memory', 'host', 'full', ''),

@@ -10,7 +10,7 @@ from struct import Struct
 
 from pysentry.abi.errno import EAGAIN, EBADF, EFAULT, EINVAL, EISDIR, EOPNOTSUPP, ESPIPE, host_errors
 from pysentry.kernel import transfer
-from pysentry.kernel.description import MAX_RW_COUNT, O_ACCMODE, POLLOUT, RWF_NOWAIT, description_of
+from pysentry.kernel.description import MAX_RW_COUNT, O_ACCMODE, POLLIN, POLLOUT, description_of
 from pysentry.kernel.transfer import End
 from pysentry.platform.native import ffi, lib
 from pysentry.syscalls.registry import syscall
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 _INT64 = Struct("=q")
 _SPLICE_F_NONBLOCK, _SPLICE_FLAGS = 2, 15
 _TASK_SIZE = 0x7FFFFFFFF000
-_RWF_READ = 0x1 | 0x8  # HIPRI, NOWAIT
-_RWF_WRITE = _RWF_READ | 0x2 | 0x4 | 0x10  # DSYNC, SYNC, APPEND
+_RWF_KNOWN = 0x1 | 0x2 | 0x4 | 0x8 | 0x10  # HIPRI, DSYNC, SYNC, NOWAIT, APPEND: what only writes know, reads ignore
 _NR_FADVISE64 = 221
 _NR_READAHEAD, _READ_AHEAD_MAX = 187, 1 << 23  # bytes at once: the sentry waits for their requests
 _ADVICES = 6
@@ -133,7 +132,7 @@ async def preadv2(task: Task, fd: int, iov: UserAddr, iovcnt: int, pos_l: int, p
         _seekable(task, fd)
     description = _reader(task, fd)
     vectors = _vectors(task, iov, iovcnt)
-    if flags & ~_RWF_READ:
+    if flags & ~_RWF_KNOWN:
         raise EOPNOTSUPP("preadv2 flags")
     return await description.read(task, vectors, at, flags)
 
@@ -145,7 +144,7 @@ async def pwritev2(task: Task, fd: int, iov: UserAddr, iovcnt: int, pos_l: int, 
         _seekable(task, fd)
     description = _writer(task, fd)
     vectors = _vectors(task, iov, iovcnt)
-    if flags & ~_RWF_WRITE:
+    if flags & ~_RWF_KNOWN:
         raise EOPNOTSUPP("pwritev2 flags")
     return await description.write(task, vectors, at, flags)
 
@@ -276,6 +275,8 @@ def _not_path(task: Task, fd: int) -> CDescription:
 @syscall
 async def sendfile(task: Task, out_fd: int, in_fd: int, offset: UserAddr, count: int) -> int:
     source = _reader(task, in_fd)
+    if offset:
+        _seekable(task, in_fd)
     at = _read_offset(task, offset)
     target = _writer(task, out_fd)
     if count >= 1 << 63:
@@ -331,25 +332,20 @@ async def vmsplice(task: Task, fd: int, iov: UserAddr, nr_segs: int, flags: int)
         raise EBADF("not a pipe")
     description = description_of(c)
     vectors = _vectors(task, iov, nr_segs)
-    rwf = RWF_NOWAIT if flags & _SPLICE_F_NONBLOCK else 0
-    if c.open_flags & O_ACCMODE == os.O_RDONLY:
-        return await description.read(task, vectors, None, rwf)
-    return await _fill_pipe(task, description, vectors, bool(rwf))
-
-
-async def _fill_pipe(task: Task, description: Description, vectors: list[tuple[int, int]], is_nonblocking: bool) -> int:
-    """As much as there is room for: unlike write(2), it waits only while there is none."""
+    is_reader = c.open_flags & O_ACCMODE == os.O_RDONLY
     size = sum(length for _, length in vectors)
 
     def attempt() -> int:
-        return description.write_now(task, vectors, size, None, 0)
+        if is_reader:
+            return description.read_now(task, vectors, size, None)
+        return description.write_now(task, vectors, size, None, 0)  # as much as there is room for
 
     try:
         return attempt()
     except EAGAIN:
-        if is_nonblocking or description.is_nonblocking:
+        if flags & _SPLICE_F_NONBLOCK:  # O_NONBLOCK means nothing here: vmsplice_to_pipe() of fs/splice.c
             raise
-    return await description.when_ready(task, POLLOUT, attempt)
+    return await description.when_ready(task, POLLIN if is_reader else POLLOUT, attempt)
 
 
 @syscall

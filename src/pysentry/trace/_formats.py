@@ -94,8 +94,7 @@ _EXECVEAT_FLAGS_BITS: Values = (('AT_EMPTY_PATH', 4096), ('AT_SYMLINK_NOFOLLOW',
 _MEMBARRIER_CMD: Values = (('MEMBARRIER_CMD_QUERY', 0), ('MEMBARRIER_CMD_GLOBAL', 1), ('MEMBARRIER_CMD_GLOBAL_EXPEDITED', 2), ('MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED', 4), ('MEMBARRIER_CMD_PRIVATE_EXPEDITED', 8), ('MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED', 16), ('MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE', 32), ('MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE', 64), ('MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ', 128), ('MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ', 256), ('MEMBARRIER_CMD_GET_REGISTRATIONS', 512))
 _MEMBARRIER_FLAGS_BITS: Values = (('MEMBARRIER_CMD_FLAG_CPU', 1),)
 _MLOCK2_FLAGS_BITS: Values = (('MLOCK_ONFAULT', 1),)
-_PREADV2_FLAGS_BITS: Values = (('RWF_HIPRI', 1), ('RWF_NOWAIT', 8), ('RWF_DSYNC', 2), ('RWF_SYNC', 4), ('RWF_APPEND', 16), ('RWF_NOAPPEND', 32), ('RWF_ATOMIC', 64), ('RWF_DONTCACHE', 128))
-_PWRITEV2_FLAGS_BITS: Values = (('RWF_HIPRI', 1), ('RWF_DSYNC', 2), ('RWF_SYNC', 4), ('RWF_NOWAIT', 8), ('RWF_APPEND', 16), ('RWF_NOAPPEND', 32), ('RWF_ATOMIC', 64), ('RWF_DONTCACHE', 128))
+_PREADV2_FLAGS_BITS: Values = (('RWF_HIPRI', 1), ('RWF_DSYNC', 2), ('RWF_SYNC', 4), ('RWF_NOWAIT', 8), ('RWF_APPEND', 16), ('RWF_NOAPPEND', 32), ('RWF_ATOMIC', 64), ('RWF_DONTCACHE', 128))
 _STATX_FLAGS_BITS: Values = (('AT_SYMLINK_NOFOLLOW', 256), ('AT_NO_AUTOMOUNT', 2048), ('AT_EMPTY_PATH', 4096), ('AT_STATX_FORCE_SYNC', 8192), ('AT_STATX_DONT_SYNC', 16384), ('AT_EACCESS', 512), ('AT_REMOVEDIR', 512), ('AT_SYMLINK_FOLLOW', 1024), ('AT_HANDLE_MNT_ID_UNIQUE', 1), ('AT_HANDLE_CONNECTABLE', 2), ('AT_HANDLE_FID', 512))
 _STATX_MASK: Values = (('STATX_TYPE', 1), ('STATX_MODE', 2), ('STATX_NLINK', 4), ('STATX_UID', 8), ('STATX_GID', 16), ('STATX_ATIME', 32), ('STATX_MTIME', 64), ('STATX_CTIME', 128), ('STATX_INO', 256), ('STATX_SIZE', 512), ('STATX_BLOCKS', 1024), ('STATX_BTIME', 2048), ('STATX_MNT_ID', 4096), ('STATX_DIOALIGN', 8192), ('STATX_MNT_ID_UNIQUE', 16384), ('STATX_SUBVOL', 32768), ('STATX_WRITE_ATOMIC', 65536), ('STATX_DIO_READ_ALIGN', 131072))
 _RSEQ_FLAGS_BITS: Values = (('RSEQ_FLAG_UNREGISTER', 1),)
@@ -433,7 +432,7 @@ FORMATS: dict[int, Format] = {
     325: ('mlock2', 'int', (('addr', 'ptr', '', '', (), ()), ('length', 'int', '', '', (), ()), ('flags', 'flags', '', '', (), _MLOCK2_FLAGS_BITS),)),
     326: ('copy_file_range', 'int', (('fd_in', 'fd', '', '', (), ()), ('off_in', 'ptr', 'inout', 'off_t', (), ()), ('fd_out', 'fd', '', '', (), ()), ('off_out', 'ptr', 'inout', 'off_t', (), ()), ('len', 'int', '', '', (), ()), ('flags', 'int', '', '', (), ()),)),
     327: ('preadv2', 'int', (('fd', 'fd', '', '', (), ()), ('iov', 'iovec', 'out', 'iovcnt', (), ()), ('iovcnt', 'ulong', '', '', (), ()), ('pos_l', 'int', '', '', (), ()), ('pos_h', 'ulong', '', '', (), ()), ('flags', 'flags', '', '', (), _PREADV2_FLAGS_BITS),)),
-    328: ('pwritev2', 'int', (('fd', 'fd', '', '', (), ()), ('iov', 'iovec', 'in', 'iovcnt', (), ()), ('iovcnt', 'ulong', '', '', (), ()), ('pos_l', 'int', '', '', (), ()), ('pos_h', 'ulong', '', '', (), ()), ('flags', 'flags', '', '', (), _PWRITEV2_FLAGS_BITS),)),
+    328: ('pwritev2', 'int', (('fd', 'fd', '', '', (), ()), ('iov', 'iovec', 'in', 'iovcnt', (), ()), ('iovcnt', 'ulong', '', '', (), ()), ('pos_l', 'int', '', '', (), ()), ('pos_h', 'ulong', '', '', (), ()), ('flags', 'flags', '', '', (), _PREADV2_FLAGS_BITS),)),
     329: ('pkey_mprotect', 'int', (('addr', 'ptr', '', '', (), ()), ('length', 'int', '', '', (), ()), ('prot', 'flags', '', '', (), _PROT), ('pkey', 'int', '', '', (), ()),)),
     330: ('pkey_alloc', 'int', (('flags', 'ulong', '', '', (), ()), ('access_rights', 'ulong', '', '', (), ()),)),
     331: ('pkey_free', 'int', (('pkey', 'int', '', '', (), ()),)),
