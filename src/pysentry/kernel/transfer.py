@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from pysentry.abi.errno import EAGAIN, EBADF, EINVAL, LinuxError, from_oserror
+from pysentry.abi.errno import EAGAIN, EBADF, EFBIG, EINVAL, EOVERFLOW, LinuxError, from_oserror
 from pysentry.kernel import host
 from pysentry.kernel.description import (
     DESC_OWN_POS,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pysentry.kernel.task import Task
 
 _CHUNK = 1 << 20
+_POSITION_MAX, _WRAPS = (1 << 63) - 1, 1 << 64
 _SPLICE_NONBLOCK = 2
 _PIPE_SIZE = 65536  # what a pipe holds unless it was resized
 
@@ -134,10 +135,19 @@ async def copy_file_range(task: Task, source: End, target: End, count: int) -> i
     taking, giving = source.description, target.description
     if giving.c.open_flags & O_APPEND:
         raise EBADF("copy_file_range to an O_APPEND file")
-    if taking.c.inode == giving.c.inode and count:
-        start, to = (end.at if end.at is not None else end.description.seek(0, 1) for end in (source, target))
-        if start < to + count and to < start + count:
+    # generic_copy_file_checks() in Linux fs/read_write.c, in its order
+    start, to = (end.at if end.at is not None else end.description.seek(0, 1) for end in (source, target))
+    if max(start % _WRAPS, to % _WRAPS) + count >= _WRAPS:
+        raise EOVERFLOW("the range wraps")
+    if to == _POSITION_MAX:
+        raise EFBIG("position")
+    if taking.c.inode == giving.c.inode:
+        there = min(count, max(0, os.fstat(taking.c.host_fd).st_size - start))
+        if there and start < to + there and to < start + there:
             raise EINVAL("ranges overlap")
+    if start < 0 or to < 0:
+        raise EINVAL("negative offset")
+    count = min(count, _POSITION_MAX - max(start, to))
 
     def attempt(left: int) -> int:
         return _copy(task, source, target, left)

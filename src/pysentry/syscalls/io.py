@@ -240,8 +240,8 @@ def sync_file_range(task: Task, fd: int, offset: int, nbytes: int, flags: int) -
 def readahead(task: Task, fd: int, offset: int, count: int) -> int:
     """Files in memory are as near as they can be; of others, what a host descriptor stands for."""
     c = task.fd_table.get_io(fd, writing=False)
-    if c.kind != lib.DESC_FILE:
-        raise EINVAL("not a regular file")
+    if c.kind != lib.DESC_FILE or count >= 1 << 63:
+        raise EINVAL("not a regular file, or a negative length")
     if c.host_fd >= 0 and offset >= 0:
         # errors are no news
         lib.host_syscall(_NR_READAHEAD, c.host_fd, offset, min(count, _READ_AHEAD_MAX), 0, 0, 0)
@@ -353,8 +353,8 @@ async def copy_file_range(
     task: Task, fd_in: int, off_in: UserAddr, fd_out: int, off_out: UserAddr, length: int, flags: int
 ) -> int:
     source, target = description_of(_not_path(task, fd_in)), description_of(_not_path(task, fd_out))
-    from_end = End(source, _read_offset(task, off_in))
-    to_end = End(target, _read_offset(task, off_out))
+    from_end = End(source, _read_number(task, off_in))
+    to_end = End(target, _read_number(task, off_out))
     if flags:
         raise EINVAL("flags")
     kinds = (source.c.kind, target.c.kind)
@@ -372,10 +372,15 @@ async def copy_file_range(
 
 def _read_offset(task: Task, address: UserAddr) -> int | None:
     """The position that an optional pointer names. EINVAL: negative."""
+    at = _read_number(task, address)
+    return None if at is None else _position(at)
+
+
+def _read_number(task: Task, address: UserAddr) -> int | None:
     if not address:
         return None
     (at,) = task.memory.read_struct(address, _INT64)
-    return _position(int(at))
+    return int(at)
 
 
 def _write_offset(task: Task, address: UserAddr, end: End) -> None:
