@@ -57,6 +57,7 @@ struct superblock {
 #define INODE_WATCHED 128  /* Python has an inotify watch on it or (for a directory) on what is in it: fast paths that change it punt */
 #define INODE_STORED 512   /* content has a name in the store: ask inode_host_fd(), host_fd may be closed */
 #define INODE_OWNED 1024 /* of a bind whose gofer cannot give files away: owner and group are kept here, the dentry is pinned */
+#define INODE_NOATIME 16384 /* content was last opened where it keeps no time of access: opening is Python's */
 #define INODE_LEASED 4096 /* Python keeps a lease on it: opening and truncating are Python's */
 #define INODE_FILE_CAPS 8192 /* in memory: its security.capability holds; gone with the first change of content or owner */
 #define INODE_SHARED 2048 /* of a bind: a file with several names (vfs/lease.c) */

@@ -140,7 +140,7 @@ static int open_existing(const struct task *t, const struct vfs_path *path, int 
 {
     struct dentry *d = path->dentry;
     struct inode *i = d->inode;
-    if ((i->flags & (INODE_PYTHON | INODE_WATCHED | INODE_LEASED)) || (d->parent->inode->flags & INODE_WATCHED))
+    if ((i->flags & (INODE_PYTHON | INODE_WATCHED | INODE_LEASED | INODE_NOATIME)) || (d->parent->inode->flags & INODE_WATCHED))
         return SENTRY_PUNT;
     if ((d->sb->kind != FS_TREE && d->sb->kind != FS_GOFER) || is_without_atime(d->sb, flags))
         return SENTRY_PUNT;

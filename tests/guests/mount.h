@@ -55,4 +55,30 @@ __attribute__((unused)) static bool is_there(const char *path)
     return access(path, F_OK) == 0;
 }
 
+/* What /proc/self/mountinfo tells of the mount that is seen there: its options, then " shared:1" and the like. */
+__attribute__((unused)) static const char *told_of(const char *at)
+{
+    static char found[1024];
+    char line[2048], wanted[GUEST_PATH_BYTES + 2];
+    FILE *table = fopen("/proc/self/mountinfo", "r");
+    found[0] = 0;
+    snprintf(wanted, sizeof wanted, " %s ", at);
+    while (table && fgets(line, sizeof line, table)) {
+        char *end = strstr(line, " - ");
+        if (!strstr(line, wanted) || !end)
+            continue;
+        *end = 0; /* the last one mounted there is the one that is seen */
+        snprintf(found, sizeof found, "%s", strstr(line, wanted) + strlen(wanted));
+    }
+    if (table)
+        fclose(table);
+    return found;
+}
+
+__attribute__((unused)) static const char *fields_of(const char *at)
+{
+    const char *propagation = strchr(told_of(at), ' ');
+    return propagation ? propagation : "";
+}
+
 #endif

@@ -3,25 +3,6 @@
 
 #include <sys/syscall.h>
 
-static const char *fields_of(const char *at)
-{
-    static char found[1024];
-    char line[2048], wanted[GUEST_PATH_BYTES + 2];
-    FILE *table = fopen("/proc/self/mountinfo", "r");
-    found[0] = 0;
-    snprintf(wanted, sizeof wanted, " %s ", at);
-    while (table && fgets(line, sizeof line, table)) {
-        char *end = strstr(line, " - ");
-        if (!strstr(line, wanted) || !end)
-            continue;
-        *end = 0; /* the last one mounted there is the one that is seen */
-        snprintf(found, sizeof found, "%s", strstr(line, wanted) + strlen(wanted));
-    }
-    if (table)
-        fclose(table);
-    return strchr(found, ' ') ? strchr(found, ' ') : "";
-}
-
 static int mounts_at(const char *at)
 {
     char line[2048], wanted[GUEST_PATH_BYTES + 2];

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from pysentry.abi.errno import E2BIG, EBADF, EINVAL, ENOTDIR, EOPNOTSUPP
+from pysentry.abi.errno import E2BIG, EBADF, EINVAL, ENOTDIR, EOPNOTSUPP, LinuxError
 from pysentry.abi.fcntl import AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, O_CLOEXEC, O_PATH
 from pysentry.abi.stat import is_directory
 from pysentry.kernel.description import description_of
@@ -21,6 +21,7 @@ from pysentry.vfs.mounting import (
     MS_UNBINDABLE,
     bind_tree,
     change_flags,
+    check_flags,
     check_may_mount,
     check_may_move,
     release_unused,
@@ -45,7 +46,8 @@ _FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = _FSPICK_CLOEXEC = 1
 _FSPICK_NOFOLLOW, _FSPICK_NO_AUTOMOUNT, _FSPICK_EMPTY_PATH = 2, 4, 8
 _OPEN_TREE_CLONE, _AT_NO_AUTOMOUNT, _AT_RECURSIVE = 1, 0x800, 0x8000
 _MOVE_FLAGS, _F_SYMLINKS, _F_EMPTY_PATH, _T_SYMLINKS, _T_EMPTY_PATH, _BENEATH = 0x277, 1, 4, 0x10, 0x40, 0x200
-_ATTR_ATIME, _ATTR_NOATIME = 0x70, 0x10
+_ATTR_ATIME, _ATTR_NOATIME, _ATTR_IDMAP = 0x70, 0x10, 0x100000
+_INT_MAX = 0x7FFFFFFF
 _ATTRIBUTES = {
     0x1: lib.SB_RDONLY,
     0x2: lib.SB_NOSUID,
@@ -162,19 +164,23 @@ def _descriptor(task: Task, root: CDentry, is_cloexec: bool) -> int:
 @syscall
 def open_tree(task: Task, dfd: int, path: UserAddr, flags: int) -> int:
     at = _tree_place(task, dfd, path, flags)
-    return _open_tree(task, at, flags)
+    return _descriptor(task, _tree(task, at, flags), bool(flags & O_CLOEXEC))
 
 
 @syscall
 def open_tree_attr(task: Task, dfd: int, path: UserAddr, flags: int, attr: UserAddr, size: int) -> int:
+    if not attr and size:
+        raise EINVAL("size of nothing")
     at = _tree_place(task, dfd, path, flags)
-    change = _read_attributes(task, attr, size)
-    if change is not None and not flags & _OPEN_TREE_CLONE:
-        raise EINVAL("only of a clone")
-    fd = _open_tree(task, at, flags)
+    change = _read_attributes(task, attr, size) if attr else None
+    tree = _tree(task, at, flags)
     if change is not None:
-        _change(task.fd_table.get(fd).dentry, change, bool(flags & _AT_RECURSIVE))
-    return fd
+        try:
+            _change(tree, change, bool(flags & _AT_RECURSIVE))
+        except LinuxError:
+            release_unused()  # a copy that nobody has
+            raise
+    return _descriptor(task, tree, bool(flags & O_CLOEXEC))
 
 
 def _tree_place(task: Task, dfd: int, path: UserAddr, flags: int) -> CDentry:
@@ -187,11 +193,11 @@ def _tree_place(task: Task, dfd: int, path: UserAddr, flags: int) -> CDentry:
     return resolve(task, dfd, task.memory.read_cstr(path), follow, may_be_empty).require()
 
 
-def _open_tree(task: Task, at: CDentry, flags: int) -> int:
-    if flags & _OPEN_TREE_CLONE:
-        release_unused()
-        at = bind_tree(task, at, bool(flags & _AT_RECURSIVE)).sb.root
-    return _descriptor(task, at, bool(flags & O_CLOEXEC))
+def _tree(task: Task, at: CDentry, flags: int) -> CDentry:
+    if not flags & _OPEN_TREE_CLONE:
+        return at
+    release_unused()
+    return bind_tree(task, at, bool(flags & _AT_RECURSIVE)).sb.root
 
 
 @syscall
@@ -250,13 +256,15 @@ def _read_attributes(task: Task, address: UserAddr, size: int) -> tuple[int, int
     given = task.memory.read(address, size)
     if any(given[_MOUNT_ATTR.size :]):
         raise E2BIG("fields of a newer kernel")
-    to_set, to_clear, propagation, _ = _MOUNT_ATTR.unpack_from(given)
+    to_set, to_clear, propagation, namespace_fd = _MOUNT_ATTR.unpack_from(given)
     if not to_set and not to_clear and not propagation:
         return None
     if propagation not in (0, MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED):
         raise EINVAL("propagation")
     if to_clear & _ATTR_ATIME not in (0, _ATTR_ATIME) or (to_set & _ATTR_ATIME and not to_clear & _ATTR_ATIME):
         raise EINVAL("atime")
+    if to_set & _ATTR_IDMAP and namespace_fd <= _INT_MAX:
+        task.fd_table.get(namespace_fd)
     cleared = _sb_flags(to_clear & ~_ATTR_ATIME) | (lib.SB_NOATIME if to_clear & _ATTR_ATIME else 0)
     return _sb_flags(to_set), cleared, int(propagation)
 
@@ -264,7 +272,13 @@ def _read_attributes(task: Task, address: UserAddr, size: int) -> tuple[int, int
 def _change(at: CDentry, change: tuple[int, int, int], is_recursive: bool) -> None:
     to_set, to_clear, propagation = change
     first = require_mount_root(at)
-    for mount in (first, *parts_of(at)) if is_recursive else (first,):
-        change_flags(mount, mount.sb.flags & SETTABLE & ~to_clear | to_set, checks_writers=True)
+    wanted = [
+        (mount, mount.sb.flags & SETTABLE & ~to_clear | to_set)
+        for mount in ((first, *parts_of(at)) if is_recursive else (first,))
+    ]
+    for mount, flags in wanted:  # all of them, or none
+        check_flags(mount, flags, checks_writers=True)
+    for mount, flags in wanted:
+        change_flags(mount, flags, checks_writers=True)
     if propagation:
         set_propagation(at, propagation | (MS_REC if is_recursive else 0))

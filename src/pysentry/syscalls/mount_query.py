@@ -29,6 +29,7 @@ _MOST = 1_000_000
 _TASK_SIZE = 0x7FFFFFFFF000
 _SB_BASIC, _MNT_BASIC, _PROPAGATE_FROM, _MNT_ROOT, _MNT_POINT = 1, 2, 4, 8, 0x10
 _FS_TYPE, _MNT_NS_ID, _MNT_OPTS, _SB_SOURCE = 0x20, 0x40, 0x80, 0x200
+_STRINGS = _MNT_ROOT | _MNT_POINT | _FS_TYPE | _MNT_OPTS | _SB_SOURCE
 _SUPPORTED_MASK = 0x1000
 _SUPPORTED = (
     _SB_BASIC | _MNT_BASIC | _PROPAGATE_FROM | _MNT_ROOT | _MNT_POINT | _FS_TYPE | _MNT_NS_ID | _MNT_OPTS | _SB_SOURCE
@@ -98,11 +99,11 @@ def statmount(task: Task, req: UserAddr, buf: UserAddr, bufsize: int, flags: int
     if not _is_reachable(task, mount) and not task.has_cap(CAP_SYS_ADMIN):
         raise EPERM("not below one's root")
     mask &= _SUPPORTED
-    strings = bytearray()
+    strings = bytearray(1 if mask & _STRINGS else 0)  # an empty one first, for what is not told
     texts = {
         _FS_TYPE: mount.file_system.type_name.encode(),
         _MNT_ROOT: mount.root,
-        _MNT_POINT: mount.mountpoint,
+        _MNT_POINT: mount.mountpoint_below(task.c.fs.root) or b"",
         _MNT_OPTS: b"",
         _SB_SOURCE: os.fsencode(mount.source),
     }

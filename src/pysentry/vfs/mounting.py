@@ -130,13 +130,18 @@ def _remount(at: CDentry, flags: int) -> None:
 
 def change_flags(mount: Mount, wanted: int, checks_writers: bool) -> None:
     """Gives a mount these SB_* flags. EBUSY: read-only, and open for writing; EPERM: not to be made writable."""
+    check_flags(mount, wanted, checks_writers)
+    mount.sb.flags = mount.sb.flags & ~SETTABLE | wanted
+    tell_of_change(mount)
+
+
+def check_flags(mount: Mount, wanted: int, checks_writers: bool) -> None:
+    """What change_flags() raises."""
     sb = mount.sb
     if wanted & lib.SB_RDONLY and not sb.flags & lib.SB_RDONLY and checks_writers and is_written(sb):
         raise EBUSY("open for writing")
     if sb.flags & lib.SB_RDONLY and not wanted & lib.SB_RDONLY and _is_given_read_only(mount):
         raise EPERM("given read-only")
-    sb.flags = sb.flags & ~SETTABLE | wanted
-    tell_of_change(mount)
 
 
 def _is_given_read_only(mount: Mount) -> bool:

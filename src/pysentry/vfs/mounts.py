@@ -66,10 +66,10 @@ class Mount:
         """Of the mount that it is mounted in; of the first root, and of what is in no tree, its own."""
         return int(self.sb.covered.sb.id) if self.sb.covered != ffi.NULL else self.identity
 
-    @property
-    def mountpoint(self) -> bytes:
-        """Absolute path in the sandbox."""
-        return path_of(self.sb.covered) if self.sb.covered != ffi.NULL else b"/"
+    def mountpoint_below(self, root: CDentry) -> bytes | None:
+        """Where a task with this root sees it. None: nowhere."""
+        path = path_of(self.sb.root, root)
+        return path if path[:1] == b"/" else None
 
     @property
     def root(self) -> bytes:

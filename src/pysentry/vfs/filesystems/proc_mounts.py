@@ -10,6 +10,8 @@ from pysentry.vfs.propagation import visible_master
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pysentry.vfs.filesystems.proc_subject import Subject
     from pysentry.vfs.mounts import Mount
 
@@ -23,19 +25,27 @@ def escape(text: bytes) -> bytes:
     return text
 
 
+def _seen(subject: Subject) -> Iterator[tuple[Mount, bytes]]:
+    """What the task's root lets it see, and where."""
+    root = subject.c.fs.root
+    for mount in vfs_mounts.mount_table(root):
+        mountpoint = mount.mountpoint_below(root)
+        if mountpoint is not None:
+            yield mount, mountpoint
+
+
 def mounts(subject: Subject) -> bytes:
     """fstab(5) lines."""
     return b"".join(
-        b"%s %s %s %s 0 0\n"
-        % (_source(mount), escape(mount.mountpoint), _type(mount), ",".join(mount.options).encode())
-        for mount in vfs_mounts.mount_table(subject.c.fs.root)
+        b"%s %s %s %s 0 0\n" % (_source(mount), escape(mountpoint), _type(mount), ",".join(mount.options).encode())
+        for mount, mountpoint in _seen(subject)
     )
 
 
 def mountinfo(subject: Subject) -> bytes:
     """proc_pid_mountinfo(5)."""
     lines = []
-    for mount in vfs_mounts.mount_table(subject.c.fs.root):
+    for mount, mountpoint in _seen(subject):
         dev = mount.sb.dev
         read = b"ro" if mount.sb.flags & lib.SB_RDONLY else b"rw"
         lines.append(
@@ -46,7 +56,7 @@ def mountinfo(subject: Subject) -> bytes:
                 os.major(dev),
                 os.minor(dev),
                 escape(mount.root),
-                escape(mount.mountpoint),
+                escape(mountpoint),
                 ",".join(mount.options).encode(),
                 _propagation(subject, mount).encode(),
                 _type(mount),
@@ -70,8 +80,8 @@ def _propagation(subject: Subject, mount: Mount) -> str:
 def mountstats(subject: Subject) -> bytes:
     """proc_pid_mountstats(5)."""
     return b"".join(
-        b"device %s mounted on %s with fstype %s\n" % (_source(mount), escape(mount.mountpoint), _type(mount))
-        for mount in vfs_mounts.mount_table(subject.c.fs.root)
+        b"device %s mounted on %s with fstype %s\n" % (_source(mount), escape(mountpoint), _type(mount))
+        for mount, mountpoint in _seen(subject)
     )
 
 

@@ -293,8 +293,10 @@ class TreeFileSystem(MemoryXattrs):
                 os.ftruncate(content_fd(inode), 0)
         with host_errors():
             content = content_fd(inode)
-            if self.sb.flags & lib.SB_NOATIME:
-                fcntl.fcntl(content, fcntl.F_SETFL, os.O_NOATIME)
+            is_noatime = bool(self.sb.flags & lib.SB_NOATIME)
+            if is_noatime != bool(inode.flags & lib.INODE_NOATIME):  # one host description: who opens last decides
+                fcntl.fcntl(content, fcntl.F_SETFL, os.O_NOATIME if is_noatime else 0)
+                inode.flags ^= lib.INODE_NOATIME
             host_fd = os.dup(content)
         return file_description(lib.DESC_FILE, host_fd, shown, has_own_position=True)
 
