@@ -280,3 +280,65 @@ TEST(peer_hang_up_of_a_pipe_writer)
     CHECK_EQ(epoll_wait(epoll, &event, 1, -1), 1);
     CHECK_EQ(event.events, EPOLLERR);
 }
+
+static long wait_(int fd, struct epoll_event *events, int count)
+{
+    return syscall(SYS_epoll_wait, fd, events, count, 0);
+}
+
+static long pwait_(int fd, struct epoll_event *events, int count)
+{
+    return syscall(SYS_epoll_pwait, fd, events, count, 0, NULL, 8);
+}
+
+static long pwait2_(int fd, struct epoll_event *events, int count)
+{
+    static const struct timespec none = {0, 0};
+    return syscall(SYS_epoll_pwait2, fd, events, count, &none, NULL, 8);
+}
+
+TEST(what_each_wait_refuses)
+{
+    static const struct {
+        const char *name;
+        long (*call)(int fd, struct epoll_event *events, int count);
+    } calls[] = {{"epoll_wait", wait_}, {"epoll_pwait", pwait_}, {"epoll_pwait2", pwait2_}};
+    int epoll = epoll_create1(0), ready = eventfd(1, 0);
+    struct epoll_event *event = guarded(sizeof *event), *high = (void *)0x7ffffffff000;
+    CHECK_OK(add(epoll, ready, EPOLLIN, 5));
+    const struct {
+        const char *what;
+        int fd;
+        struct epoll_event *events;
+        int count, error;
+    } cases[] = {
+        {"closed", 999, event, 1, EBADF},
+        {"O_PATH", open("/", O_PATH), event, 1, EBADF},
+        {"no instance", ready, event, 1, EINVAL},
+        {"no events", epoll, event, 0, EINVAL},
+        {"a negative count", epoll, event, -1, EINVAL},
+        {"a large count", epoll, event, 0x7fffffff, EINVAL},
+        {"an absent page", epoll, bad_address, 1, EFAULT},
+        {"kernel memory", epoll, high, 1, EFAULT},
+    };
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
+            errno = 0;
+            long result = calls[i].call(cases[n].fd, cases[n].events, cases[n].count);
+            if (result != -1 || errno != cases[n].error)
+                GUEST_FAIL("%s, %s: %ld, %s", calls[i].name, cases[n].what, result, strerrorname_np(errno));
+        }
+        CHECK_EQ(calls[i].call(epoll, event, 1), 1); /* and is still there */
+        CHECK_EQ(event->data.u64, 5);
+    }
+    sigset_t none;
+    sigemptyset(&none);
+    struct timespec negative = {-1, 0}, large = {0, 1000000000};
+    CHECK_ERRNO(syscall(SYS_epoll_pwait, epoll, event, 1, 0, &none, 4), EINVAL);
+    CHECK_ERRNO(syscall(SYS_epoll_pwait, epoll, event, 1, 0, bad_address, 8), EFAULT);
+    CHECK_ERRNO(syscall(SYS_epoll_pwait2, epoll, event, 1, NULL, &none, 4), EINVAL);
+    CHECK_ERRNO(syscall(SYS_epoll_pwait2, epoll, event, 1, NULL, bad_address, 8), EFAULT);
+    CHECK_ERRNO(syscall(SYS_epoll_pwait2, epoll, event, 1, bad_address, NULL, 8), EFAULT);
+    CHECK_ERRNO(syscall(SYS_epoll_pwait2, epoll, event, 1, &negative, NULL, 8), EINVAL);
+    CHECK_ERRNO(syscall(SYS_epoll_pwait2, epoll, event, 1, &large, NULL, 8), EINVAL);
+}

@@ -90,3 +90,14 @@ TEST(blocking_write_waits_for_room)
     CHECK_CHILD(pid);
     CHECK_EQ(take(fd), 2);
 }
+
+TEST(the_call_without_flags)
+{
+    int fd = (int)syscall(SYS_eventfd, 3);
+    CHECK_EQ(fcntl(fd, F_GETFD), 0);
+    CHECK_EQ(fcntl(fd, F_GETFL), O_RDWR);
+    CHECK_EQ(take(fd), 3);
+    fd = (int)syscall(SYS_eventfd2, 0xffffffff, EFD_NONBLOCK); /* no sign */
+    CHECK_EQ(take(fd), 0xffffffff);
+    CHECK_ERRNO(syscall(SYS_eventfd2, 0, 2), EINVAL);
+}

@@ -109,3 +109,44 @@ TEST(errors)
     char small[8];
     CHECK_ERRNO(read(fd, small, sizeof small), EINVAL);
 }
+
+TEST(paths_that_cannot_be_watched)
+{
+    int fd = make(), mask = IN_CREATE;
+    scratch();
+    char name[300];
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    write_file("f", "x");
+    REQUIRE_OK(symlink("loop", "loop"));
+    CHECK_ERRNO(inotify_add_watch(fd, bad_address, mask), EFAULT);
+    CHECK_ERRNO(inotify_add_watch(fd, name, mask), ENAMETOOLONG);
+    CHECK_ERRNO(inotify_add_watch(fd, "loop", mask), ELOOP);
+    CHECK_ERRNO(inotify_add_watch(fd, "f/x", mask), ENOTDIR);
+    int watch = inotify_add_watch(fd, ".", mask);
+    CHECK_OK(watch);
+    CHECK_ERRNO(inotify_add_watch(fd, ".", mask | IN_MASK_CREATE), EEXIST); /* only a new one */
+    CHECK_EQ(inotify_add_watch(fd, ".", IN_DELETE | IN_MASK_ADD), watch);
+    CHECK_ERRNO(inotify_add_watch(fd, ".", mask | IN_MASK_ADD | IN_MASK_CREATE), EINVAL);
+    CHECK(inotify_add_watch(fd, "loop", mask | IN_DONT_FOLLOW) > 0);
+    CHECK_ERRNO(inotify_rm_watch(999, watch), EBADF);
+    CHECK_ERRNO(inotify_rm_watch(open("/dev/null", O_RDONLY), watch), EINVAL);
+    CHECK_ERRNO(inotify_rm_watch(fd, watch + 77), EINVAL);
+    CHECK_OK(inotify_rm_watch(fd, watch));
+    CHECK_ERRNO(inotify_rm_watch(fd, watch), EINVAL);
+    if (geteuid() != 0)
+        SKIP("the rest wants another user");
+    REQUIRE_OK(chmod(".", 0755));
+    REQUIRE_OK(chmod("f", 0200));
+    REQUIRE_OK(setresuid(1000, 1000, 0));
+    CHECK_ERRNO(inotify_add_watch(fd, "f", IN_MODIFY), EACCES); /* is not readable */
+    REQUIRE_OK(setresuid(0, 0, 0));
+}
+
+TEST(the_call_without_flags)
+{
+    int fd = (int)syscall(SYS_inotify_init);
+    CHECK_OK(fd);
+    CHECK_EQ(fcntl(fd, F_GETFD), 0);
+    CHECK_EQ(fcntl(fd, F_GETFL), O_RDONLY);
+}

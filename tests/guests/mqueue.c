@@ -401,3 +401,45 @@ TEST(files_where_it_is_mounted)
     CHECK_OK(mq_unlink(name));
     CHECK_ERRNO(access(path, F_OK), ENOENT);
 }
+
+TEST(one_way_only)
+{
+    const char *name = some_name();
+    struct mq_attr small = {.mq_maxmsg = 1, .mq_msgsize = 8};
+    mqd_t writer = mq_open(name, O_WRONLY | O_CREAT | O_EXCL, 0600, &small), reader = mq_open(name, O_RDONLY);
+    REQUIRE(writer != (mqd_t)-1);
+    CHECK_OK(mq_unlink(name));
+    char *buffer = guarded(8);
+    CHECK_OK(mq_send(writer, "x", 1, 0));
+    CHECK_ERRNO(mq_receive(writer, buffer, 8, NULL), EBADF);
+    CHECK_ERRNO(mq_send(reader, "x", 1, 0), EBADF);
+    CHECK_EQ(mq_receive(reader, buffer, 8, NULL), 1);
+    int others[] = {999, open("/dev/null", O_RDWR), open("/", O_PATH)};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        CHECK_ERRNO(mq_send(others[i], "x", 1, 0), EBADF);
+        CHECK_ERRNO(mq_receive(others[i], buffer, 8, NULL), EBADF);
+        CHECK_ERRNO(mq_getattr(others[i], &small), EBADF);
+    }
+}
+
+TEST(as_many_queues_as_there_may_be)
+{
+    char text[32];
+    if (read_file("/proc/sys/fs/mqueue/queues_max", text, sizeof text) <= 0)
+        SKIP("no limit is told");
+    int limit = atoi(text), made = 0, error = 0;
+    if (geteuid() == 0)
+        REQUIRE_OK(setresuid(4321, 4321, 4321)); /* CAP_SYS_RESOURCE may have more */
+    struct mq_attr small = {.mq_maxmsg = 1, .mq_msgsize = 1};
+    for (; made <= limit && !error; made++) {
+        snprintf(text, sizeof text, "/guest-%d-%d", getpid(), made);
+        mqd_t queue = mq_open(text, O_RDWR | O_CREAT | O_EXCL, 0600, &small);
+        error = queue == (mqd_t)-1 ? errno : 0;
+        close(queue);
+    }
+    CHECK_EQ(error, ENOSPC);
+    for (int i = 0; i < made - 1; i++) {
+        snprintf(text, sizeof text, "/guest-%d-%d", getpid(), i);
+        CHECK_OK(mq_unlink(text));
+    }
+}

@@ -342,3 +342,27 @@ TEST(reopening_through_proc)
     close(writer);
     CHECK_EQ(read(ends[0], &byte, 1), 0);
 }
+
+TEST(packets)
+{
+    int ends[2];
+    make_pipe(ends, O_DIRECT | O_CLOEXEC);
+    CHECK_EQ(fcntl(ends[1], F_GETFL), O_WRONLY | O_DIRECT);
+    CHECK_EQ(write(ends[1], "one", 3), 3);
+    CHECK_EQ(write(ends[1], "second", 6), 6);
+    char *buffer = guarded(8);
+    CHECK_EQ(read(ends[0], buffer, 8), 3); /* each write by itself */
+    CHECK(memcmp(buffer, "one", 3) == 0);
+    CHECK_EQ(read(ends[0], buffer, 2), 2); /* what does not fit is lost */
+    CHECK_OK(fcntl(ends[0], F_SETFL, O_NONBLOCK));
+    CHECK_ERRNO(read(ends[0], buffer, 8), EAGAIN);
+}
+
+TEST(notification_pipes)
+{
+    int ends[2];
+    CHECK_ERRNO(pipe2(ends, O_EXCL | O_APPEND), EINVAL);
+    if (pipe2(ends, O_EXCL /* O_NOTIFICATION_PIPE */) == 0)
+        SKIP("this kernel has CONFIG_WATCH_QUEUE");
+    CHECK_EQ(errno, ENOPKG);
+}

@@ -1,6 +1,7 @@
 /* poll: poll, ppoll, select, pselect6: readiness, time limits, signals, hang-ups. */
 #include "guest.h"
 
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -280,4 +281,58 @@ TEST(always_ready_but_not_for_this)
     wait_for_state(child, 'S');
     CHECK_OK(kill(child, SIGKILL));
     CHECK_OK(waitpid(child, NULL, 0));
+}
+
+TEST(more_than_there_may_be_descriptors)
+{
+    static struct pollfd fds[20];
+    struct rlimit limit = {10, 10};
+    for (int i = 0; i < 20; i++)
+        fds[i] = (struct pollfd){-1, POLLIN, 7};
+    REQUIRE_OK(setrlimit(RLIMIT_NOFILE, &limit));
+    CHECK_ERRNO(syscall(SYS_poll, fds, 11, 0), EINVAL);
+    CHECK_ERRNO(ppoll(fds, 11, &(struct timespec){0, 0}, NULL), EINVAL);
+    CHECK_EQ(fds[0].revents, 7);
+    CHECK_EQ(syscall(SYS_poll, fds, 10, 0), 0);
+    CHECK_EQ(fds[9].revents, 0);
+    CHECK_EQ(fds[10].revents, 7);
+    CHECK_EQ(syscall(SYS_poll, bad_address, 0, 0), 0);
+    CHECK_ERRNO(syscall(SYS_poll, bad_address, 1, 0), EFAULT);
+    CHECK_ERRNO(syscall(SYS_poll, fds, -1, 0), EINVAL);
+}
+
+TEST(what_select_refuses)
+{
+    fd_set *set = guarded(8); /* 64 descriptors: no more is read */
+    memset(set, 0, 8);
+    struct timeval none = {0, 0}, negative = {-1, 0}, late = {0, -1};
+    struct timespec no_time = {0, 0}, past = {-1, 0}, large = {0, 1000000000};
+    CHECK_ERRNO(syscall(SYS_select, -1, NULL, NULL, NULL, &none), EINVAL);
+    CHECK_ERRNO(syscall(SYS_pselect6, -1, NULL, NULL, NULL, &no_time, NULL), EINVAL);
+    CHECK_ERRNO(syscall(SYS_select, 0, NULL, NULL, NULL, &negative), EINVAL);
+    CHECK_ERRNO(syscall(SYS_select, 0, NULL, NULL, NULL, &late), EINVAL);
+    CHECK_ERRNO(syscall(SYS_pselect6, 0, NULL, NULL, NULL, &past, NULL), EINVAL);
+    CHECK_ERRNO(syscall(SYS_pselect6, 0, NULL, NULL, NULL, &large, NULL), EINVAL);
+    CHECK_ERRNO(ppoll(NULL, 0, &large, NULL), EINVAL);
+    CHECK_EQ(syscall(SYS_select, 64, set, NULL, NULL, &none), 0);
+    CHECK_EQ(syscall(SYS_pselect6, 64, NULL, set, NULL, &no_time, NULL), 0);
+    CHECK_ERRNO(syscall(SYS_select, 1, bad_address, NULL, NULL, &none), EFAULT);
+    CHECK_ERRNO(syscall(SYS_select, 1, NULL, NULL, bad_address, &none), EFAULT);
+    CHECK_ERRNO(syscall(SYS_select, 0, NULL, NULL, NULL, bad_address), EFAULT);
+    CHECK_ERRNO(syscall(SYS_pselect6, 0, NULL, NULL, NULL, bad_address, NULL), EFAULT);
+    CHECK_ERRNO(syscall(SYS_pselect6, 0, NULL, NULL, NULL, &no_time, bad_address), EFAULT);
+    const struct {
+        const void *mask;
+        size_t size;
+    } small = {set, 4}, elsewhere = {bad_address, 8};
+    CHECK_ERRNO(syscall(SYS_pselect6, 0, NULL, NULL, NULL, &no_time, &small), EINVAL);
+    CHECK_ERRNO(syscall(SYS_pselect6, 0, NULL, NULL, NULL, &no_time, &elsewhere), EFAULT);
+    CHECK_ERRNO(syscall(SYS_ppoll, NULL, 0, &no_time, set, 4), EINVAL);
+    CHECK_ERRNO(syscall(SYS_ppoll, NULL, 0, &no_time, bad_address, 8), EFAULT);
+    CHECK_ERRNO(syscall(SYS_ppoll, NULL, 0, bad_address, NULL, 8), EFAULT);
+    int closed = dup(0);
+    close(closed);
+    FD_SET(closed, set);
+    CHECK_ERRNO(syscall(SYS_select, closed + 1, NULL, NULL, set, &none), EBADF);
+    CHECK_EQ(syscall(SYS_select, closed, NULL, NULL, set, &none), 0); /* is beyond what is looked at */
 }

@@ -128,3 +128,31 @@ TEST(errors)
     int null = open("/dev/null", O_RDONLY);
     CHECK_ERRNO(signalfd(null, &set, 0), EINVAL);
 }
+
+TEST(the_call_without_flags)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    REQUIRE_OK(sigprocmask(SIG_BLOCK, &set, NULL));
+    int fd = (int)syscall(SYS_signalfd, -1, &set, 8), timer = open("/dev/null", O_RDONLY);
+    CHECK_OK(fd);
+    CHECK_EQ(fcntl(fd, F_GETFD), 0);
+    CHECK_OK(kill(getpid(), SIGUSR1));
+    struct signalfd_siginfo info;
+    CHECK_EQ(read(fd, &info, sizeof info), sizeof info);
+    CHECK_EQ(info.ssi_signo, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
+    CHECK_EQ(syscall(SYS_signalfd, fd, &set, 8), fd); /* the same, with another mask */
+    CHECK_ERRNO(syscall(SYS_signalfd, 999, &set, 8), EBADF);
+    CHECK_ERRNO(syscall(SYS_signalfd, timer, &set, 8), EINVAL);
+    static const size_t sizes[] = {0, 4, 16, 128};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        CHECK_ERRNO(syscall(SYS_signalfd, -1, &set, sizes[i]), EINVAL);
+        CHECK_ERRNO(syscall(SYS_signalfd4, -1, &set, sizes[i], 0), EINVAL);
+    }
+    CHECK_ERRNO(syscall(SYS_signalfd, -1, bad_address, 8), EFAULT);
+    CHECK_ERRNO(syscall(SYS_signalfd4, -1, bad_address, 8, 0), EFAULT);
+    char *small = guarded(sizeof info - 1);
+    CHECK_ERRNO(read(fd, small, sizeof info - 1), EINVAL);
+}

@@ -112,3 +112,49 @@ TEST(alarm_clocks)
     CHECK_OK(timerfd_create(CLOCK_REALTIME_ALARM, TFD_NONBLOCK));
     CHECK_ERRNO(timerfd_create(10, 0), EINVAL);
 }
+
+TEST(clocks_that_have_no_timers)
+{
+    static const int clocks[] = {CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE,
+                                 CLOCK_MONOTONIC_COARSE,   CLOCK_TAI,               10,                  -1};
+    for (size_t i = 0; i < sizeof clocks / sizeof *clocks; i++)
+        CHECK_ERRNO(timerfd_create(clocks[i], 0), EINVAL);
+}
+
+TEST(a_timer_that_ends_when_the_clock_is_set)
+{
+    /* Nobody sets it here; so it counts as any other, and may be given again. */
+    int fd = timerfd_create(CLOCK_REALTIME, 0), monotonic = timerfd_create(CLOCK_MONOTONIC, 0);
+    struct itimerspec spec = {{0, 0}, {1, 0}}, left; /* 1970: over */
+    uint64_t count = 0;
+    CHECK_OK(timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &spec, NULL));
+    CHECK_EQ(read(fd, &count, 8), 8);
+    CHECK_EQ(count, 1);
+    spec.it_value.tv_sec = (time_t)4000000000; /* 2096 */
+    CHECK_OK(timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &spec, NULL));
+    CHECK_OK(timerfd_gettime(fd, &left));
+    CHECK(left.it_value.tv_sec > 1000000);
+    CHECK_OK(timerfd_settime(monotonic, TFD_TIMER_CANCEL_ON_SET, &spec, NULL)); /* means nothing to it */
+    CHECK_OK(timerfd_settime(fd, TFD_TIMER_CANCEL_ON_SET, &spec, NULL));        /* nor without an absolute time */
+}
+
+TEST(what_each_call_refuses)
+{
+    int fd = timerfd_create(CLOCK_MONOTONIC, 0), null = open("/dev/null", O_RDONLY);
+    struct itimerspec *spec = guarded(sizeof *spec);
+    *spec = after_ms(1000, 0);
+    CHECK_ERRNO(timerfd_gettime(999, spec), EBADF);
+    CHECK_ERRNO(timerfd_gettime(null, spec), EINVAL);
+    CHECK_ERRNO(timerfd_gettime(fd, bad_address), EFAULT);
+    CHECK_ERRNO(timerfd_settime(fd, 0, bad_address, NULL), EFAULT);
+    CHECK_OK(timerfd_gettime(fd, spec));
+    CHECK_EQ(spec->it_value.tv_nsec, 0);
+    *spec = after_ms(1000000, 0);
+    CHECK_ERRNO(timerfd_settime(fd, 0, spec, bad_address), EFAULT); /* and it is set all the same */
+    CHECK_OK(timerfd_gettime(fd, spec));
+    CHECK(spec->it_value.tv_sec > 0);
+    *spec = (struct itimerspec){{0, -1}, {1, 0}};
+    CHECK_ERRNO(timerfd_settime(fd, 0, spec, NULL), EINVAL);
+    *spec = (struct itimerspec){{0, 0}, {-1, 0}};
+    CHECK_ERRNO(timerfd_settime(fd, 0, spec, NULL), EINVAL);
+}

@@ -299,7 +299,7 @@ ROWS: tuple[tuple[int, str, str, str, str, str], ...] = (
     (290, 'eventfd2', 'eventfd', 'python', 'full', ''),
     (291, 'epoll_create1', 'epoll', 'python', 'full', ''),
     (292, 'dup3', 'open', 'fast', 'full', ''),
-    (293, 'pipe2', 'pipe', 'fast', 'partial', 'O_NOTIFICATION_PIPE answers EINVAL.'),
+    (293, 'pipe2', 'pipe', 'fast', 'partial', 'O_NOTIFICATION_PIPE answers ENOPKG, as a kernel without CONFIG_WATCH_QUEUE.'),
     (294, 'inotify_init1', 'inotify', 'python', 'full', ''),
     (295, 'preadv', 'io', 'fast', 'full', ''),
     (296, 'pwritev', 'io', 'fast', 'full', ''),

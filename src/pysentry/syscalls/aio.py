@@ -12,6 +12,7 @@ from pysentry.kernel.description import O_ACCMODE, description_of
 from pysentry.kernel.poll import deadline_after, use_signal_mask
 from pysentry.kernel.wait import Interrupted, host_call, wait_event
 from pysentry.platform.native import lib
+from pysentry.syscalls.limits import check_io_priority
 from pysentry.syscalls.registry import syscall
 
 TYPE_CHECKING = False
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _ULONG, _UINT = Struct("=Q"), Struct("=I")
 _TIMESPEC, _ARGPACK = Struct("=qq"), Struct("=QQ")
-_IOCB = Struct("=QIiHhIQQqQII")  # struct iocb
+_IOCB = Struct("=QIiHHIQQqQII")  # struct iocb
 _PREAD, _PWRITE, _FSYNC, _FDSYNC, _PREADV, _PWRITEV = 0, 1, 2, 3, 7, 8
 _IOCB_FLAG_RESFD, _IOCB_FLAG_IOPRIO = 1, 2
 _RWF_KNOWN = 0x1 | 0x2 | 0x4 | 0x8 | 0x10
@@ -76,7 +77,8 @@ async def io_submit(task: Task, ctx: int, nr: int, iocbpp: UserAddr) -> int:
 
 async def _submit(task: Task, context: Context, request: UserAddr) -> None:
     """io_submit_one(): what is wrong with the request is raised, what goes wrong in it is its result."""
-    data, _, rwf, opcode, _, fd, buf, nbytes, offset, reserved, flags, resfd = task.memory.read_struct(request, _IOCB)
+    got = task.memory.read_struct(request, _IOCB)
+    data, _, rwf, opcode, priority, fd, buf, nbytes, offset, reserved, flags, resfd = got
     if reserved or nbytes > _INTMAX or flags & ~(_IOCB_FLAG_RESFD | _IOCB_FLAG_IOPRIO):
         raise EINVAL("iocb")
     context.check_room()
@@ -85,6 +87,8 @@ async def _submit(task: Task, context: Context, request: UserAddr) -> None:
     if event_fd is not None and event_fd.kind != lib.DESC_EVENTFD:
         raise EINVAL("not an eventfd")
     task.memory.write_struct(request + _KEY_OFFSET, _UINT, 0)
+    if flags & _IOCB_FLAG_IOPRIO and opcode not in (_FSYNC, _FDSYNC):
+        check_io_priority(priority)  # the host's disks order requests of their own: the rest has no effect
     lib.desc_ref(description.c)
     try:
         result = await _perform(task, description, opcode, buf, nbytes, offset, rwf)

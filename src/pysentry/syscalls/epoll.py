@@ -77,7 +77,10 @@ async def _wait(task: Task, epfd: int, events: UserAddr, maxevents: int, deadlin
         raise EINVAL("maxevents")
     if events + maxevents * EVENT_SIZE > _TASK_SIZE:
         raise EFAULT("events")
-    epoll = _instance(description_of(task.fd_table.get(epfd)))
+    c = task.fd_table.get(epfd)
+    if c.kind == lib.DESC_PATH:
+        raise EBADF("O_PATH")
+    epoll = _instance(description_of(c))
     try:
         found = await epoll.wait(task, maxevents, deadline_ns)
     except Interrupted:

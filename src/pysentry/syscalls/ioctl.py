@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from pysentry.platform.cdefs import CDescription
 
 FIONCLEX, FIOCLEX, FIONBIO, FIOASYNC, FIONREAD, FIOQSIZE = 0x5450, 0x5451, 0x5421, 0x5452, 0x541B, 0x5460
-FICLONE = 0x40049409
+FICLONE, FICLONERANGE = 0x40049409, 0x4020940D
 _INT32, _INT64 = Struct("=i"), Struct("=q")
+_FILE_CLONE_RANGE = Struct("=q24x")  # the source's descriptor; offsets and length are of no interest
 _FIOSETOWN, _SIOCSPGRP, _FIOGETOWN, _SIOCGPGRP = 0x8901, 0x8902, 0x8903, 0x8904
 _SOCKET_OWNER = (_FIOSETOWN, _SIOCSPGRP, _FIOGETOWN, _SIOCGPGRP)
 
 _TIOCGWINSZ, _TIOCSWINSZ, _TIOCSIG, _TIOCGPTPEER, _TIOCSTI = 0x5413, 0x5414, 0x40045436, 0x5441, 0x5412
+_TIOCSETD = 0x5423
 # The host answers into a buffer of so many bytes.
 _TTY_OUT = {
     0x5401: 36,  # TCGETS
@@ -56,7 +58,7 @@ _TTY_IN = {
     0x5406: 18, 0x5407: 18, 0x5408: 18,  # TCSETA, ...
     _TIOCSWINSZ: 8,
     0x5420: 4,  # TIOCPKT
-    0x5423: 4,  # TIOCSETD
+    _TIOCSETD: 4,
     0x40045431: 4,  # TIOCSPTLCK
 }  # fmt: skip
 # The argument is a number.
@@ -64,7 +66,7 @@ _TTY_VALUE = {0x5409, 0x540A, 0x540B, 0x5425, 0x5427, 0x5428, 0x540C, 0x540D, _T
 # A background job that changes the terminal is stopped: tty_check_change() in the kernel.
 _TTY_CHANGES = {
     0x5402, 0x5403, 0x5404, 0x402C542B, 0x402C542C, 0x402C542D, 0x5406, 0x5407, 0x5408,
-    0x5409, 0x540A, 0x540B, 0x5423, 0x5425, 0x5427, 0x5428,
+    0x5409, 0x540A, 0x540B, _TIOCSETD, 0x5425, 0x5427, 0x5428,
 }  # fmt: skip
 # TIOCSCTTY, TIOCNOTTY, TIOCGPGRP, TIOCSPGRP, TIOCGSID: the host kernel's sessions.
 _TTY_NATIVE = {0x540E, 0x5422, 0x540F, 0x5410, 0x5429}
@@ -93,11 +95,15 @@ async def ioctl(task: Task, fd: int, request: int, arg: int) -> int:
     if c.kind == lib.DESC_SOCKET and request in _SOCKET_OWNER:
         return _socket_owner(task, c, request, arg)
     if request == FIOQSIZE and c.kind in (lib.DESC_FILE, lib.DESC_DIR):
-        size = os.fstat(c.host_fd).st_size if c.host_fd >= 0 else c.inode.size
-        task.memory.write_struct(arg, _INT64, size)
+        blocks = os.fstat(c.host_fd).st_blocks if c.host_fd >= 0 else c.inode.blocks
+        task.memory.write_struct(arg, _INT64, blocks * 512)  # despite the name: ioctl_fioqsize()
         return 0
     if request == FICLONE and c.kind == lib.DESC_FILE:
         task.fd_table.get(arg & 0xFFFFFFFF)
+        raise EOPNOTSUPP("extents are never shared")
+    if request == FICLONERANGE and c.kind == lib.DESC_FILE:
+        (source,) = task.memory.read_struct(arg, _FILE_CLONE_RANGE)
+        task.fd_table.get(source & 0xFFFFFFFF)
         raise EOPNOTSUPP("extents are never shared")
     if c.kind == lib.DESC_TTY:
         return _terminal(task, fd, c, request, arg)
@@ -132,8 +138,10 @@ def _terminal(task: Task, fd: int, c: CDescription, request: int, arg: int) -> i
         return _read_out(task, c, request, arg, _TTY_OUT[request])
     if request in _TTY_IN:
         value = bytearray(task.memory.read(arg, _TTY_IN[request]))
-        if request == 0x5423 and _INT32.unpack(value)[0]:
-            raise EINVAL("only N_TTY")
+        if request == _TIOCSETD:
+            if _INT32.unpack(value)[0]:
+                raise EINVAL("only N_TTY")
+            return 0  # it is what they all have; the host wants to be asked by who may
         result = host.ioctl(c.host_fd, request, value)
         if request == _TIOCSWINSZ:
             host_may_have_signalled()

@@ -163,7 +163,7 @@ def ioprio_get(task: Task, which: int, who: int) -> int:
 def ioprio_set(task: Task, which: int, who: int, ioprio: int) -> int:
     """Own threads, other tasks and groups of them. IOPRIO_CLASS_RT: EPERM, as without CAP_SYS_NICE."""
     meant = _io_tasks_meant(task, which, who)
-    _check_io_priority(ioprio)
+    check_io_priority(ioprio)
     if not meant:
         raise ESRCH("nobody")
     for c in meant:
@@ -173,8 +173,8 @@ def ioprio_set(task: Task, which: int, who: int, ioprio: int) -> int:
     return 0
 
 
-def _check_io_priority(ioprio: int) -> None:
-    """ioprio_check_cap() in Linux block/ioprio.c; comes before who is meant."""
+def check_io_priority(ioprio: int) -> None:
+    """EINVAL: no such class; EPERM: real time. ioprio_check_cap() in Linux block/ioprio.c, before who is meant."""
     kind, level = ioprio >> _IOPRIO_CLASS_SHIFT & 7, ioprio & 7
     if kind > _IOPRIO_CLASS_IDLE or (kind == _IOPRIO_CLASS_NONE and level):
         raise EINVAL("ioprio")
