@@ -145,7 +145,7 @@ class SignalOwner:
 
 
 class _Instance:
-    """The host epoll instance of everything that has O_ASYNC."""
+    """The host epoll instance of everything that has O_ASYNC; there is one as long as something has."""
 
     __slots__ = ("count", "host_fd")
 
@@ -156,19 +156,27 @@ class _Instance:
     def add(self, host_fd: int, events: int, data: int) -> None:
         if self.host_fd < 0:
             self.host_fd = host.epoll_create()
-        host.epoll_ctl(self.host_fd, _EPOLL_ADD, host_fd, events | _EPOLLET, data)
-        if not self.count:
             watch(self.host_fd, POLLIN, self.serve)
         self.count += 1
+        try:
+            host.epoll_ctl(self.host_fd, _EPOLL_ADD, host_fd, events | _EPOLLET, data)
+        except LinuxError:
+            self._drop()
+            raise
 
     def remove(self, host_fd: int) -> None:
         try:
             host.epoll_ctl(self.host_fd, _EPOLL_DEL, host_fd, 0, 0)
         except LinuxError:
             return  # it was never added
+        self._drop()
+
+    def _drop(self) -> None:
         self.count -= 1
         if not self.count:
             unwatch(self.host_fd)
+            os.close(self.host_fd)
+            self.host_fd = -1
 
     def serve(self, revents: int = 0, but: int = 0) -> None:
         """Tells the owners of what is ready; `but` names a description whose events are dropped."""
