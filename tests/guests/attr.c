@@ -210,6 +210,58 @@ TEST(older_time_calls)
     CHECK(status.st_mtim.tv_sec > 40);
 }
 
+TEST(flags_of_fchmodat2)
+{
+    enum { NR_FCHMODAT2 = 452 };
+    scratch();
+    write_file("f", "x");
+    CHECK_OK(symlink("f", "link"));
+    int fd = open("f", O_RDONLY), place = open("f", O_PATH), link = open("link", O_PATH | O_NOFOLLOW);
+    if (syscall(NR_FCHMODAT2, AT_FDCWD, "f", 0600, 0) == -1 && errno == ENOSYS)
+        SKIP("a kernel before 6.6");
+    CHECK_OK(syscall(NR_FCHMODAT2, AT_FDCWD, "link", 0640, 0));
+    CHECK_EQ(mode_of("f"), 0640);
+    CHECK_OK(syscall(NR_FCHMODAT2, AT_FDCWD, "f", 0600, AT_SYMLINK_NOFOLLOW));
+    CHECK_EQ(mode_of("f"), 0600);
+    CHECK_ERRNO(syscall(NR_FCHMODAT2, AT_FDCWD, "link", 0640, AT_SYMLINK_NOFOLLOW), EOPNOTSUPP);
+    CHECK_EQ(mode_of("link"), 0777);
+    CHECK_OK(syscall(NR_FCHMODAT2, fd, "", 0644, AT_EMPTY_PATH));
+    CHECK_EQ(mode_of("f"), 0644);
+    CHECK_OK(syscall(NR_FCHMODAT2, place, "", 0604, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)); /* fchmod refuses it */
+    CHECK_EQ(mode_of("f"), 0604);
+    CHECK_ERRNO(syscall(NR_FCHMODAT2, link, "", 0604, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW), EOPNOTSUPP);
+    CHECK_ERRNO(syscall(NR_FCHMODAT2, fd, "", 0604, 0), ENOENT);
+    CHECK_ERRNO(syscall(NR_FCHMODAT2, fd, "", 0604, AT_SYMLINK_FOLLOW), EINVAL);
+    CHECK_ERRNO(syscall(NR_FCHMODAT2, 999, "", 0604, AT_EMPTY_PATH), EBADF);
+}
+
+TEST(times_and_owners_of_descriptors_by_empty_paths)
+{
+    scratch();
+    write_file("f", "x");
+    struct stat status;
+    struct timespec old[2] = {{5, 6}, {7, 8}};
+    int fd = open("f", O_RDONLY), place = open("f", O_PATH);
+    CHECK_OK(utimensat(fd, "", old, AT_EMPTY_PATH));
+    CHECK_OK(fstat(fd, &status));
+    CHECK_EQ(status.st_atim.tv_sec, 5);
+    CHECK_EQ(status.st_mtim.tv_nsec, 8);
+    CHECK_OK(utimensat(place, "", NULL, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));
+    CHECK_OK(fstat(fd, &status));
+    CHECK(status.st_mtim.tv_sec > 7);
+    CHECK_ERRNO(utimensat(fd, "", old, 0), ENOENT);
+    CHECK_ERRNO(utimensat(fd, "", old, AT_SYMLINK_FOLLOW), EINVAL);
+    CHECK_ERRNO(utimensat(999, "", old, AT_EMPTY_PATH), EBADF);
+    CHECK_ERRNO(syscall(SYS_utimensat, place, NULL, old, 0), EBADF);
+    CHECK_ERRNO(syscall(SYS_utimensat, fd, NULL, old, AT_SYMLINK_NOFOLLOW), EINVAL);
+    CHECK_OK(syscall(SYS_utimensat, fd, NULL, old, 0));
+    CHECK_OK(fchownat(fd, "", geteuid(), getegid(), AT_EMPTY_PATH));
+    CHECK_OK(fchownat(place, "", (uid_t)-1, (gid_t)-1, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));
+    CHECK_ERRNO(fchownat(fd, "", (uid_t)-1, (gid_t)-1, 0), ENOENT);
+    CHECK_ERRNO(fchownat(999, "", (uid_t)-1, (gid_t)-1, AT_EMPTY_PATH), EBADF);
+    CHECK_ERRNO(fchown(place, (uid_t)-1, (gid_t)-1), EBADF);
+}
+
 TEST(user_extended_attributes)
 {
     scratch();

@@ -67,6 +67,72 @@ TEST(errors_of_handles)
     CHECK_ERRNO(name_to(AT_FDCWD, "f", &handle, 0), EINVAL);
 }
 
+TEST(flags_of_handles)
+{
+    enum { CONNECTABLE = 2, FILE_ID = 0x200, UNIQUE = 1 }; /* Linux 6.13, 6.5, 6.12 */
+    struct handle named = {.head.handle_bytes = MAX_HANDLE_SZ}, other = named, of_link = named;
+    long long mount_id = 0;
+    scratch();
+    write_file("f", "text");
+    CHECK_OK(symlink("f", "link"));
+    int fd = open("f", O_RDONLY), place = open("f", O_PATH);
+    if (name_to(AT_FDCWD, "f", &named, 0) == -1 && errno == EOPNOTSUPP)
+        SKIP("no handles here");
+    CHECK_OK(name_to(fd, "", &other, AT_EMPTY_PATH));
+    CHECK_EQ(memcmp(&named, &other, sizeof named), 0);
+    CHECK_OK(name_to(place, "", &other, AT_EMPTY_PATH));
+    CHECK_EQ(memcmp(&named, &other, sizeof named), 0);
+    CHECK_OK(name_to(AT_FDCWD, "link", &other, AT_SYMLINK_FOLLOW));
+    CHECK_EQ(memcmp(&named, &other, sizeof named), 0);
+    CHECK_OK(name_to(AT_FDCWD, "link", &of_link, 0));
+    CHECK(memcmp(&named, &of_link, sizeof named) != 0);
+    CHECK_ERRNO(name_to(fd, "", &other, 0), ENOENT);
+    CHECK_ERRNO(name_to(999, "", &other, AT_EMPTY_PATH), EBADF);
+    struct handle by_id = {.head.handle_bytes = MAX_HANDLE_SZ};
+    CHECK(name_to(AT_FDCWD, "f", &by_id, FILE_ID) == 0 || errno == EINVAL); /* EINVAL: an older kernel */
+    by_id.head.handle_bytes = MAX_HANDLE_SZ;
+    CHECK(name_to(AT_FDCWD, "f", &by_id, CONNECTABLE) == 0 || errno == EINVAL);
+    CHECK_ERRNO(name_to(AT_FDCWD, "f", &by_id, FILE_ID | CONNECTABLE), EINVAL);
+    by_id.head.handle_bytes = MAX_HANDLE_SZ;
+    if (syscall(SYS_name_to_handle_at, AT_FDCWD, "f", &by_id, &mount_id, UNIQUE) == -1)
+        CHECK_EQ(errno, EINVAL);
+    else
+        CHECK(mount_id != 0);
+}
+
+TEST(bad_handles)
+{
+    struct handle handle = {.head.handle_bytes = MAX_HANDLE_SZ};
+    int mount_id, ends[2];
+    scratch();
+    write_file("f", "text");
+    CHECK_OK(symlink("f", "link"));
+    if (name_to(AT_FDCWD, "f", &handle, 0) == -1 && errno == EOPNOTSUPP)
+        SKIP("no handles here");
+    CHECK_ERRNO(name_to_handle_at(AT_FDCWD, "f", bad_address, &mount_id, 0), EFAULT);
+    CHECK_ERRNO(name_to_handle_at(AT_FDCWD, "f", &handle.head, bad_address, 0), EFAULT);
+    CHECK_ERRNO(name_to(AT_FDCWD, "/proc/self/status", &handle, 0), EOPNOTSUPP);
+    handle.head.handle_bytes = MAX_HANDLE_SZ;
+    CHECK_OK(name_to(AT_FDCWD, "link", &handle, 0));
+    int here = open(".", O_RDONLY | O_DIRECTORY);
+    int fd = open_by_handle_at(here, &handle.head, O_PATH | O_NOFOLLOW);
+    if (fd == -1 && errno == EPERM)
+        SKIP("CAP_DAC_READ_SEARCH is needed");
+    CHECK_OK(fd);
+    REQUIRE_OK(pipe(ends));
+    CHECK_ERRNO(open_by_handle_at(here, &handle.head, O_RDONLY), ELOOP);
+    CHECK_ERRNO(open_by_handle_at(999, &handle.head, O_RDONLY), EBADF);
+    CHECK_ERRNO(open_by_handle_at(here, bad_address, O_RDONLY), EFAULT);
+    CHECK_ERRNO(open_by_handle_at(ends[0], &handle.head, O_RDONLY), ESTALE);
+    handle.head.handle_bytes = 0;
+    CHECK_ERRNO(open_by_handle_at(here, &handle.head, O_RDONLY), EINVAL);
+    handle.head.handle_bytes = MAX_HANDLE_SZ + 1;
+    CHECK_ERRNO(open_by_handle_at(here, &handle.head, O_RDONLY), EINVAL);
+    memset(handle.bytes, 0x5a, sizeof handle.bytes);
+    handle.head.handle_bytes = 8;
+    CHECK_ERRNO(open_by_handle_at(here, &handle.head, O_RDONLY), ESTALE);
+}
+
 TEST(memory_of_a_child)
 {
     static char text[] = "before";

@@ -285,6 +285,9 @@ TEST(clones)
     range.src_fd = 1L << 40 | 999; /* no more than 32 bits of it count */
     CHECK_ERRNO(ioctl(to, FICLONERANGE, &range), EBADF);
     CHECK_ERRNO(ioctl(to, FICLONE, 999), EBADF);
+    CHECK_ERRNO(ioctl(to, FICLONE, -1), EBADF);
+    range.src_fd = -1;
+    CHECK_ERRNO(ioctl(to, FICLONERANGE, &range), EBADF);
     struct stat status;
     CHECK_OK(fstat(to, &status));
     CHECK_EQ(status.st_size, 0);

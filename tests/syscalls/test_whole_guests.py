@@ -7,8 +7,8 @@ from tests.harness.guest_programs import families, run_all
 from tests.harness.runner import Runner
 
 FILE_FAMILIES = (
-    "attr", "dir", "exec", "file_ranges", "getdents", "io", "ioctl", "locks", "memory", "open", "open_errors",
-    "open_flags", "path_errors", "path_permissions", "splice", "stat", "vectors", "xattr",
+    "attr", "dir", "exec", "exec_errors", "fcntl", "file_ranges", "getdents", "io", "ioctl", "locks", "memory", "open",
+    "open_errors", "open_flags", "path_errors", "path_permissions", "splice", "stat", "stat_flags", "vectors", "xattr",
 )  # fmt: skip
 
 

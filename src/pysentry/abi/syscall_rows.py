@@ -22,7 +22,7 @@ ROWS: tuple[tuple[int, str, str, str, str, str], ...] = (
     (13, 'rt_sigaction', 'signal', 'host', 'full', ''),
     (14, 'rt_sigprocmask', 'signal', 'host', 'full', ''),
     (15, 'rt_sigreturn', 'signal', 'host', 'full', ''),
-    (16, 'ioctl', 'open', 'fast', 'partial', 'Terminal, FIO*, socket-name, FS_IOC_GETFLAGS and PROCMAP_QUERY requests by kind of descriptor; any other answers ENOTTY.'),
+    (16, 'ioctl', 'open', 'fast', 'partial', 'Terminal, FIO*, socket-name, FS_IOC_GETFLAGS and PROCMAP_QUERY requests by kind of descriptor; FS_IOC_SETFLAGS takes no flag, FICLONE shares nothing (EOPNOTSUPP); any other answers ENOTTY.'),
     (17, 'pread64', 'io', 'fast', 'full', ''),
     (18, 'pwrite64', 'io', 'fast', 'full', ''),
     (19, 'readv', 'io', 'fast', 'full', ''),

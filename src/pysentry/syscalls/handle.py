@@ -38,6 +38,8 @@ def name_to_handle_at(
     if walk.dentry is None and walk.description is not None:
         raise EOPNOTSUPP("an anonymous file")
     dentry = walk.require()
+    if dentry.sb.kind in (lib.FS_PROC, lib.FS_PTS) and not flags & AT_HANDLE_FID:
+        raise EOPNOTSUPP("no handles to open by on this file system")
     size, _ = task.memory.read_struct(handle, _HEAD)
     if size > _MAX_HANDLE_SZ:
         raise EINVAL("handle_bytes")

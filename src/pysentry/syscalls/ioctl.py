@@ -15,10 +15,11 @@ from pysentry.kernel import host
 from pysentry.kernel.description import O_NONBLOCK, SEEK_CUR, description_of
 from pysentry.kernel.sigio import O_ASYNC, can_be_async, set_async
 from pysentry.kernel.tty import SIGTTOU, PtyMaster, Terminal, host_may_have_signalled
-from pysentry.platform.native import lib
+from pysentry.platform.native import ffi, lib
 from pysentry.syscalls.fcntl import get_owner, set_owner
 from pysentry.syscalls.registry import CONTINUE, syscall
 from pysentry.vfs.dentry import attach
+from pysentry.vfs.permissions import check_writable, is_owner
 from pysentry.vfs.walk import resolve
 
 TYPE_CHECKING = False
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
 
 FIONCLEX, FIOCLEX, FIONBIO, FIOASYNC, FIONREAD, FIOQSIZE = 0x5450, 0x5451, 0x5421, 0x5452, 0x541B, 0x5460
 FICLONE, FICLONERANGE = 0x40049409, 0x4020940D
-_INT32, _INT64 = Struct("=i"), Struct("=q")
-_FILE_CLONE_RANGE = Struct("=q24x")  # the source's descriptor; offsets and length are of no interest
+_CLONE_RANGE = Struct("=q24x")  # struct file_clone_range: the descriptor, and of what
+FS_IOC_GETFLAGS, FS_IOC_SETFLAGS = 0x80086601, 0x40086602  # of an int, whatever the number says
+_BLOCK = 512  # of st_blocks
+_INT32, _INT64, _UINT64 = Struct("=i"), Struct("=q"), Struct("=Q")
+_ALL_BITS = (1 << 64) - 1
 _FIOSETOWN, _SIOCSPGRP, _FIOGETOWN, _SIOCGPGRP = 0x8901, 0x8902, 0x8903, 0x8904
 _SOCKET_OWNER = (_FIOSETOWN, _SIOCSPGRP, _FIOGETOWN, _SIOCGPGRP)
 
@@ -96,15 +100,14 @@ async def ioctl(task: Task, fd: int, request: int, arg: int) -> int:
         return _socket_owner(task, c, request, arg)
     if request == FIOQSIZE and c.kind in (lib.DESC_FILE, lib.DESC_DIR):
         blocks = os.fstat(c.host_fd).st_blocks if c.host_fd >= 0 else c.inode.blocks
-        task.memory.write_struct(arg, _INT64, blocks * 512)  # despite the name: ioctl_fioqsize()
+        task.memory.write_struct(arg, _INT64, blocks * _BLOCK)  # what it takes, not how long it is
         return 0
-    if request == FICLONE and c.kind == lib.DESC_FILE:
-        task.fd_table.get(arg & 0xFFFFFFFF)
+    if request in (FICLONE, FICLONERANGE) and c.kind == lib.DESC_FILE:
+        source = arg if request == FICLONE else task.memory.read_struct(arg, _CLONE_RANGE)[0]
+        task.fd_table.get(_INT32.unpack_from(_UINT64.pack(source & _ALL_BITS))[0])
         raise EOPNOTSUPP("extents are never shared")
-    if request == FICLONERANGE and c.kind == lib.DESC_FILE:
-        (source,) = task.memory.read_struct(arg, _FILE_CLONE_RANGE)
-        task.fd_table.get(source & 0xFFFFFFFF)
-        raise EOPNOTSUPP("extents are never shared")
+    if request in (FS_IOC_GETFLAGS, FS_IOC_SETFLAGS) and c.kind in (lib.DESC_FILE, lib.DESC_DIR):
+        return _file_flags(task, c, request, arg)
     if c.kind == lib.DESC_TTY:
         return _terminal(task, fd, c, request, arg)
     if request == FIONREAD and c.kind == lib.DESC_PIPE:
@@ -114,6 +117,23 @@ async def ioctl(task: Task, fd: int, request: int, arg: int) -> int:
         task.memory.write_struct(arg, _INT32, max(min(left, 0x7FFFFFFF), -0x80000000))
         return 0
     return await description_of(c).ioctl(task, fd, request, arg)
+
+
+def _file_flags(task: Task, c: CDescription, request: int, arg: UserAddr) -> int:
+    """chattr(1)'s flags: files here have none and take none."""
+    if c.inode == ffi.NULL or c.inode.sb.kind not in (lib.FS_TREE, lib.FS_GOFER):
+        raise ENOTTY("no flags on this file system")
+    if request == FS_IOC_GETFLAGS:
+        task.memory.write_struct(arg, _INT32, 0)
+        return 0
+    (flags,) = task.memory.read_struct(arg, _INT32)
+    if c.dentry != ffi.NULL:
+        check_writable(c.dentry.sb)
+    if not is_owner(task.cred, c.inode):
+        raise EPERM("not the owner")
+    if flags:
+        raise EOPNOTSUPP("flags of files")
+    return 0
 
 
 def _socket_owner(task: Task, c: CDescription, request: int, arg: UserAddr) -> int:
