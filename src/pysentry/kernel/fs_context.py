@@ -89,7 +89,9 @@ class FsContext(Description):
         change_flags(self.picked, changed, checks_writers=True)
 
     def take(self) -> FileSystem:
-        """What was created, once: fsmount(2). EINVAL: nothing was."""
+        """What was created, once: fsmount(2). EINVAL: nothing was; EBUSY: it is mounted already."""
+        if self.picked is not None:
+            raise EBUSY("picked")
         made, self._made = self._made, None
         if made is None:
             raise EINVAL("nothing was created")

@@ -107,13 +107,17 @@ class Key:
             self.uid = uid
         self.gid = gid
 
+    @property
+    def is_expired(self) -> bool:
+        return bool(self.expires_ns) and time_ns() >= self.expires_ns
+
     def check_valid(self, takes_negative: bool = False) -> None:
         """key_validate(); and ENOKEY for one that stands for "there is none"."""
         if self.is_gone:
             raise ENOKEY("invalidated")
         if self.is_revoked:
             raise EKEYREVOKED("revoked")
-        if self.expires_ns and time_ns() >= self.expires_ns:
+        if self.is_expired:
             raise EKEYEXPIRED("expired")
         if self.is_negative and not takes_negative:
             raise ENOKEY("negative")

@@ -84,7 +84,12 @@ def add_key(task: Task, type: UserAddr, description: UserAddr, payload: UserAddr
 
 @syscall
 def request_key(task: Task, type: UserAddr, description: UserAddr, callout_info: UserAddr, destringid: int) -> int:
-    """Nobody is asked for a key that is not there: ENOENT, as without /sbin/request-key, and a negative key."""
+    """Nobody is asked for a key that is not there: ENOENT, as without /sbin/request-key, and a negative key. One that
+    has expired is not there."""
+
+    def is_wanted(key: Key) -> bool:
+        return (key.type, key.description) == (kind, name) and (key.is_revoked or not key.is_expired)
+
     kind = _type(task, type)
     name = _text(task, description)
     if callout_info:
@@ -93,7 +98,7 @@ def request_key(task: Task, type: UserAddr, description: UserAddr, callout_info:
     if kind not in keys.TYPES:
         raise ENOKEY("no such type")
     try:
-        found = keys.search_own(task, lambda key: (key.type, key.description) == (kind, name))
+        found = keys.search_own(task, is_wanted)
     except EAGAIN:
         if not callout_info:
             raise ENOKEY("not found") from None
@@ -238,7 +243,10 @@ def _search(task: Task, ring_number: int, type: int, description: int, destinati
 
 def _read(task: Task, number: int, buffer: int, size: int, _5: int) -> int:
     """What the task possesses it may read, whatever the key's own permission says of strangers."""
-    key, is_possessed = lookup(task, _number(number), 0)
+    try:
+        key, is_possessed = lookup(task, _number(number), 0)
+    except EINVAL:
+        raise ENOKEY("no key's number") from None
     if not is_possessed and not keys.may(task, key, READ, False):
         raise EACCES("read")
     if key.type not in keys.READABLE:

@@ -237,7 +237,7 @@ def check_may_mount(task: Task) -> None:
 def _mount_new(
     task: Task, source: bytes | None, at: CDentry, type_name: bytes | None, flags: int, options: bytes
 ) -> None:
-    if not type_name:
+    if type_name is None:
         raise EINVAL("no type")
     maker = makers.get(type_name)
     if maker is None:

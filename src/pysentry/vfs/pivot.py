@@ -7,7 +7,7 @@ from pysentry.abi.fcntl import AT_FDCWD
 from pysentry.abi.stat import is_directory
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs.dentry import Hold, topmost
-from pysentry.vfs.mounting import check_may_mount, require_mount_root
+from pysentry.vfs.mounting import require_mount_root
 from pysentry.vfs.mounts import detach_mount, mount_of, put_mount
 from pysentry.vfs.walk import resolve
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 
 def pivot_root(task: Task, new_root: bytes, put_old: bytes) -> None:
-    """Whoever works in the old root, or has it as its root, is in the new one afterwards."""
-    check_may_mount(task)
+    """Whoever works in the old root, or has it as its root, is in the new one afterwards. The caller has checked CAP_SYS_ADMIN."""
     new = _directory(task, new_root)
     with Hold(new):
         old = _directory(task, put_old)
