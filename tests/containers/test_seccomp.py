@@ -128,6 +128,16 @@ def test_the_first_program_has_it() -> None:
         started.close()
 
 
+def test_a_user_without_privilege_has_it(sentry: Sentry) -> None:
+    """It is the container's: what seccomp(2) asks of the program itself is not asked."""
+    program = profile("ALLOW", rule("ERRNO", "uname", errnoRet=13))
+    fields = {"uid": 12, "gid": 34, "no_new_privs": False, "seccomp": program}
+    line = "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\nfprog = b'\\1' + bytes(15)\n"
+    line += f"libc.syscall({NUMBERS['seccomp']}, 1, 0, ctypes.create_string_buffer(fprog))\n"
+    line += "print(os.getuid(), ctypes.get_errno(), flush=True)\ntry: os.uname()\nexcept OSError as e: print(e.errno)"
+    assert sentry.output(PYTHON, "-c", line, **fields) == ("12 13\n13\n", 0)  # EACCES for one more
+
+
 @pytest.mark.parametrize("platform", ["seccomp", "ptrace"])
 def test_programs_that_join_have_the_first_ones(platform: str) -> None:
     """`exec` doesn't send a filter: the sentry keeps the container's."""

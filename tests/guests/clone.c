@@ -202,11 +202,24 @@ TEST(namespaces_are_entered_with_privilege)
         int kind;
     } kinds[] = {{"/proc/self/ns/mnt", CLONE_NEWNS},  {"/proc/self/ns/uts", CLONE_NEWUTS}, {"/proc/self/ns/ipc", CLONE_NEWIPC},
                  {"/proc/self/ns/pid", CLONE_NEWPID}, {"/proc/self/ns/net", CLONE_NEWNET}, {"/proc/self/ns/cgroup", CLONE_NEWCGROUP}};
+    int user = open("/proc/self/ns/user", O_RDONLY);
+    REQUIRE(user >= 0);
+    CHECK_ERRNO(syscall(NR_SETNS, user, 0), EINVAL); /* one is in it */
     int file = open("/dev/null", O_RDONLY), pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
     CHECK_ERRNO(syscall(NR_SETNS, 999, 0), EBADF);
     CHECK_ERRNO(syscall(NR_SETNS, file, 0), EINVAL);
     CHECK_ERRNO(syscall(NR_SETNS, pidfd, 0), EINVAL);
-    CHECK_ERRNO(syscall(NR_SETNS, pidfd, CLONE_FILES), EINVAL);
+    unsigned kinds_of_namespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
+                                   CLONE_NEWPID | CLONE_NEWNET | NEW_TIME;
+    for (int bit = 0; bit < 32; bit++)
+        if (!(kinds_of_namespaces >> bit & 1))
+            CHECK_ERRNO(syscall(NR_SETNS, pidfd, 1u << bit), EINVAL);
+    pid_t ended = fork_child();
+    if (ended == 0)
+        _exit(0);
+    int of_the_ended = (int)syscall(SYS_pidfd_open, ended, 0);
+    CHECK_CHILD(ended);
+    CHECK_ERRNO(syscall(NR_SETNS, of_the_ended, CLONE_NEWUTS), ESRCH);
     pid_t pid = fork_child();
     if (pid == 0) {
         become_unprivileged();
@@ -218,7 +231,13 @@ TEST(namespaces_are_entered_with_privilege)
             CHECK_ERRNO(syscall(NR_SETNS, fd, kinds[i].kind), EPERM);
             close(fd);
         }
-        CHECK_ERRNO(syscall(NR_SETNS, pidfd, CLONE_NEWUTS), EPERM);
+        int own = (int)syscall(SYS_pidfd_open, getpid(), 0);
+        for (int bit = 0; bit < 32; bit++)
+            if (kinds_of_namespaces >> bit & 1) {
+                if (getuid() == STRANGER_ID)
+                    CHECK_ERRNO(syscall(NR_SETNS, pidfd, 1u << bit), EPERM); /* of a stranger */
+                CHECK_ERRNO(syscall(NR_SETNS, own, 1u << bit), 1u << bit == CLONE_NEWUSER ? EINVAL : EPERM);
+            }
         guest_finish();
     }
     CHECK_CHILD(pid);

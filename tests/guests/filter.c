@@ -205,3 +205,85 @@ TEST(strict_mode_and_filters_exclude_each_other)
     }
     CHECK_CHILD(pid);
 }
+
+/* ---- seccomp(2): operations and flags */
+
+static struct sock_filter all_allowed[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+static struct sock_fprog harmless = {1, all_allowed};
+
+static void become_unprivileged(void)
+{
+    if (geteuid() == 0)
+        REQUIRE_OK(setresuid(4321, 4321, 4321));
+}
+
+TEST(filters_by_their_own_call)
+{
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        become_unprivileged();
+        static const unsigned flags[] = {0, SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_SPEC_ALLOW, SECCOMP_FILTER_FLAG_TSYNC,
+                                         SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH};
+        CHECK_ERRNO(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &harmless), EACCES);
+        REQUIRE_OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+        for (int i = 0; i < 5; i++)
+            CHECK_EQ(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags[i], &harmless), 0);
+        CHECK_ERRNO(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0x400, &harmless), EINVAL);
+        CHECK_ERRNO(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, bad_address), EFAULT);
+        CHECK_ERRNO(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, NULL), EFAULT);
+        struct sock_fprog nowhere = {1, bad_address}, empty = {0, all_allowed};
+        CHECK_ERRNO(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &nowhere), EFAULT);
+        CHECK_ERRNO(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &empty), EINVAL);
+        struct sock_filter endless[] = {LOAD(nr)};
+        struct sock_fprog wrong = {1, endless};
+        CHECK_ERRNO(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &wrong), EINVAL);
+        guest_finish();
+    }
+    CHECK_CHILD(pid);
+}
+
+TEST(actions_and_sizes_can_be_asked_for)
+{
+    static const uint32_t actions[] = {SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_TRAP,
+                                       SECCOMP_RET_ERRNO,        SECCOMP_RET_LOG,         SECCOMP_RET_ALLOW};
+    for (int i = 0; i < 6; i++)
+        CHECK_OK(syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &actions[i]));
+    uint32_t unknown = 0x12340000;
+    CHECK_ERRNO(syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &unknown), EOPNOTSUPP);
+    CHECK_ERRNO(syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 1, &actions[0]), EINVAL);
+    CHECK_ERRNO(syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, bad_address), EFAULT);
+    struct seccomp_notif_sizes sizes = {0, 0, 0};
+    if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes))
+        CHECK_EQ(errno, EINVAL); /* no listeners here, as before 5.0 */
+    else
+        CHECK(sizes.seccomp_notif >= 80 && sizes.seccomp_notif_resp >= 24 && sizes.seccomp_data >= 64);
+    CHECK_ERRNO(syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 1, &sizes), EINVAL);
+}
+
+static int filtered_ends[2], ready_ends[2];
+
+static void *filter_itself_and_wait(void *unused)
+{
+    (void)unused;
+    char byte;
+    CHECK_EQ(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &harmless), 0);
+    CHECK_EQ(write(ready_ends[1], "r", 1), 1);
+    CHECK_EQ(read(filtered_ends[0], &byte, 1), 0);
+    return NULL;
+}
+
+TEST(a_thread_with_filters_of_its_own_is_not_synchronised)
+{
+    pthread_t thread;
+    char byte;
+    REQUIRE_OK(pipe(filtered_ends));
+    REQUIRE_OK(pipe(ready_ends));
+    REQUIRE_OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    REQUIRE(pthread_create(&thread, NULL, filter_itself_and_wait, NULL) == 0);
+    REQUIRE(read(ready_ends[0], &byte, 1) == 1);
+    unsigned both = SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH;
+    CHECK_ERRNO(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, both, &harmless), ESRCH);
+    CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &harmless) > 0); /* which one it is */
+    close(filtered_ends[1]);
+    REQUIRE(pthread_join(thread, NULL) == 0);
+}

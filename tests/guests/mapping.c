@@ -288,7 +288,7 @@ TEST(no_more_than_the_limit_is_locked)
         CHECK_OK(munlockall());
         limit_locked(0);
         CHECK_ERRNO(mlock(memory, PAGE), EPERM);
-        CHECK_ERRNO(mlock2(memory, PAGE, 0), EPERM);
+        CHECK_ERRNO(mlock2(memory, PAGE, MLOCK_ONFAULT), EPERM);
         CHECK_ERRNO(mlockall(MCL_FUTURE), EPERM);
         CHECK_ERRNO(anonymous(1, MAP_LOCKED), EPERM);
         CHECK_OK(munlock(memory, PAGE));
@@ -312,6 +312,9 @@ TEST(a_sealed_mapping_stays)
     CHECK_ERRNO(mmap(sealed, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), EPERM);
     sealed[0] = 'w';
     CHECK_OK(madvise(sealed, PAGE, MADV_DONTNEED)); /* what it may write, it may forget */
+    REQUIRE_OK(mprotect(memory + 2 * PAGE, PAGE, PROT_READ));
+    REQUIRE_OK(syscall(NR_MSEAL, memory + 2 * PAGE, (long)PAGE, 0L));
+    CHECK_ERRNO(madvise(memory + 2 * PAGE, PAGE, MADV_DONTNEED), EPERM);
     CHECK_OK(munmap(memory, PAGE));
     CHECK_ERRNO(syscall(NR_MSEAL, sealed, (long)PAGE, 1L), EINVAL);
     CHECK_ERRNO(syscall(NR_MSEAL, sealed + 1, (long)PAGE, 0L), EINVAL);
@@ -335,6 +338,10 @@ TEST(protection_keys)
     CHECK_ERRNO(syscall(SYS_pkey_mprotect, memory, (long)PAGE, PROT_READ | GROWS_DOWN | GROWS_UP, -1), EINVAL);
     CHECK_ERRNO(syscall(SYS_pkey_mprotect, memory, (long)PAGE, PROT_READ | GROWS_DOWN, -1), EINVAL);
     CHECK_ERRNO(syscall(SYS_pkey_mprotect, memory, (long)PAGE, PROT_READ | GROWS_UP, -1), EINVAL);
+    char *program = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, open("/proc/self/exe", O_RDONLY), 0);
+    REQUIRE(program != MAP_FAILED);
+    CHECK_ERRNO(syscall(SYS_pkey_mprotect, program, (long)PAGE, PROT_READ | PROT_WRITE, -1), EACCES);
+    CHECK_ERRNO(mprotect(program, PAGE, PROT_READ | PROT_WRITE), EACCES);
     CHECK_OK(syscall(SYS_pkey_mprotect, memory, (long)PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, -1));
     CHECK_OK(syscall(SYS_pkey_mprotect, memory, (long)PAGE, PROT_NONE, -1));
     int key = (int)syscall(SYS_pkey_alloc, 0L, (long)PKEY_DISABLE_WRITE);

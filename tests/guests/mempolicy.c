@@ -100,3 +100,57 @@ TEST(pages_of_strangers_stay)
     CHECK_ERRNO(syscall(SYS_migrate_pages, 1, 64L, &node_zero, &node_zero), EPERM);
     CHECK_ERRNO(syscall(SYS_move_pages, 0, 1L, &page, NULL, &status, MOVE_ALL), EPERM);
 }
+
+/* For oneself as 0 and by number, which differ in who answers. */
+TEST(policies_that_are_refused)
+{
+    require_numa();
+    int mode, status = 0, node = 1 << 20, far[1] = {-1};
+    void *page = &status;
+    unsigned long none = 0, many[16] = {1};
+    CHECK_ERRNO(syscall(SYS_get_mempolicy, bad_address, NULL, 0, NULL, 0), EFAULT);
+    CHECK_ERRNO(syscall(SYS_get_mempolicy, &mode, bad_address, 1024, NULL, 0), EFAULT);
+    CHECK_ERRNO(syscall(SYS_get_mempolicy, &mode, NULL, 0, bad_address, OF_ADDRESS), EFAULT);
+    CHECK_ERRNO(syscall(SYS_get_mempolicy, &mode, NULL, 0, &mode, 0), EINVAL); /* an address that is not asked of */
+    CHECK_ERRNO(syscall(SYS_get_mempolicy, &mode, NULL, 0, NULL, OF_NODE), EINVAL); /* of interleaving only */
+    for (int i = 0; i < 2; i++) {
+        pid_t who = i ? getpid() : 0;
+        CHECK_ERRNO(syscall(SYS_migrate_pages, who, 64L, bad_address, &node_zero), EFAULT);
+        CHECK_ERRNO(syscall(SYS_migrate_pages, who, 64L, &node_zero, bad_address), EFAULT);
+        CHECK_ERRNO(syscall(SYS_migrate_pages, who, 1L << 20, &node_zero, &node_zero), EINVAL);
+        CHECK_ERRNO(syscall(SYS_migrate_pages, who, 64L, &node_zero, &none), EINVAL);
+        CHECK_ERRNO(syscall(SYS_move_pages, who, 1L, bad_address, NULL, &status, 0), EFAULT);
+        CHECK_ERRNO(syscall(SYS_move_pages, who, 1L, &page, bad_address, &status, MOVE), EFAULT);
+        CHECK_ERRNO(syscall(SYS_move_pages, who, 1L, &page, NULL, bad_address, 0), EFAULT);
+        CHECK_ERRNO(syscall(SYS_move_pages, who, 1L, &page, &node, &status, MOVE), ENODEV);
+        CHECK_ERRNO(syscall(SYS_move_pages, who, 1L, &page, far, &status, MOVE), ENODEV);
+        CHECK_EQ(syscall(SYS_move_pages, who, 0L, &page, NULL, &status, 0), 0);
+    }
+    char *memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK_ERRNO(syscall(SYS_mbind, memory, (long)PAGE, POLICY_BIND, bad_address, 64L, 0), EFAULT);
+    CHECK_ERRNO(syscall(SYS_mbind, memory, (long)PAGE, POLICY_BIND, &none, 64L, 0), EINVAL);
+    CHECK_ERRNO(syscall(SYS_mbind, memory, (long)PAGE, POLICY_DEFAULT, many, 64L, 0), EINVAL);
+    CHECK_ERRNO(syscall(SYS_mbind, memory, (long)PAGE, 77, many, 64L, 0), EINVAL);
+    CHECK_ERRNO(syscall(SYS_mbind, memory, -1L * PAGE, POLICY_BIND, many, 64L, 0), EINVAL);
+    CHECK_OK(syscall(SYS_mbind, memory, 0L, POLICY_BIND, many, 64L, 0));
+    CHECK_ERRNO(syscall(SYS_set_mempolicy, POLICY_BIND, many, 1L << 20), EINVAL);
+}
+
+TEST(moving_for_all_wants_privilege)
+{
+    require_numa();
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        if (geteuid() == 0)
+            REQUIRE_OK(setresuid(4321, 4321, 4321));
+        int status = 0;
+        void *page = &status;
+        char *memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        CHECK_ERRNO(syscall(SYS_mbind, memory, (long)PAGE, POLICY_BIND, &node_zero, 64L, MOVE_ALL), EPERM);
+        CHECK_ERRNO(syscall(SYS_mbind, memory, (long)PAGE, POLICY_BIND, &node_zero, 64L, MOVE_ALL | 0x100), EINVAL);
+        CHECK_ERRNO(syscall(SYS_move_pages, 0, 1L, &page, NULL, &status, MOVE_ALL), EPERM);
+        CHECK_ERRNO(syscall(SYS_move_pages, 0, 1L, &page, NULL, &status, MOVE_ALL | 0x100), EINVAL);
+        guest_finish();
+    }
+    CHECK_CHILD(pid);
+}

@@ -325,6 +325,7 @@ TEST(the_state_of_the_clock)
     CHECK(adjtimex(state) >= 0);
     state->modes = 0x8000;
     CHECK_ERRNO(adjtimex(state), EINVAL);
+    CHECK_ERRNO(syscall(SYS_adjtimex, state), EINVAL);
     CHECK_ERRNO(syscall(SYS_adjtimex, NULL), EFAULT);
     CHECK_ERRNO(clock_adjtime(CLOCK_MONOTONIC, state), EOPNOTSUPP);
     CHECK_ERRNO(clock_adjtime(CLOCK_PROCESS_CPUTIME_ID, state), EOPNOTSUPP);

@@ -161,9 +161,7 @@ BY_HAND = [
     ("get_robust_list", (1, 0, 0, 0, 0, 0), "TRAP"),
     ("madvise", (0, 4096, 12, 0, 0, 0), "EINVAL"),  # MADV_MERGEABLE
     ("madvise", (0, 4096, 4, 0, 0, 0), "ALLOW"),  # MADV_DONTNEED
-    ("seccomp", (1, 0, 0, 0, 0, 0), "ALLOW"),
-    ("seccomp", (1, 8, 0, 0, 0, 0), "TRAP"),  # a listener of its own: refused by the sentry
-    ("seccomp", NO_ARGS, "TRAP"),  # strict mode
+    ("seccomp", (1, 0, 0, 0, 0, 0), "TRAP"),  # whether it may is virtual
     *((name, NO_ARGS, "TRACE") for name in ("execve", "execveat", "kill", "tgkill", "rt_sigqueueinfo", "ptrace")),
     *((name, NO_ARGS, "TRAP") for name in ("read", "openat", "close", "ioctl", "socket", "prctl", "prlimit64")),
     *((name, NO_ARGS, "ALLOW") for name in ("getpid", "exit_group", "munmap", "rt_sigreturn", "fork", "vfork")),

@@ -1093,7 +1093,7 @@ DISPOSITIONS: dict[int, str] = {
     314: 'python',
     315: 'host',
     316: 'fast',
-    317: 'host',
+    317: 'python',
     318: 'host',
     319: 'python',
     320: 'error',

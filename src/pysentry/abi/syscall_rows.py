@@ -323,7 +323,7 @@ ROWS: tuple[tuple[int, str, str, str, str, str], ...] = (
     (314, 'sched_setattr', 'sched', 'python', 'partial', 'As sched_setscheduler; utilisation clamps answer EOPNOTSUPP.'),
     (315, 'sched_getattr', 'sched', 'host', 'full', ''),
     (316, 'renameat2', 'dir', 'fast', 'partial', 'RENAME_WHITEOUT answers EINVAL.'),
-    (317, 'seccomp', 'process', 'host, else python', 'partial', "A program's own filters stack on ours (they can only restrict). Listeners answer EINVAL; SECCOMP_RET_TRACE and USER_NOTIF from its filters answer ENOSYS."),
+    (317, 'seccomp', 'process', 'python', 'partial', "A program's own filters stack on ours (they can only restrict); the sentry asks for no_new_privs or CAP_SYS_ADMIN, the host installs them. Strict mode is made of such a filter. Listeners answer EINVAL; SECCOMP_RET_TRACE and USER_NOTIF from its filters answer ENOSYS."),
     (318, 'getrandom', 'system', 'host', 'full', ''),
     (319, 'memfd_create', 'memory', 'python', 'partial', 'MFD_HUGETLB answers ENODEV, as with huge pages of no such size.'),
     (320, 'kexec_file_load', 'denied', 'error EPERM', 'none', 'As kexec_load.'),

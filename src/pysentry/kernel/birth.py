@@ -195,6 +195,12 @@ def _fill(task: Task, birth: Birth) -> int:
     return 0
 
 
+def is_under_way(task: Task) -> bool:
+    """Whether it is the stub that runs, not yet the program."""
+    birth = _born.get(task.group.id)
+    return birth is not None and not birth.has_started
+
+
 def _started(task: Task) -> None:
     birth = _born.get(task.group.id)
     if birth is not None and not birth.has_started:

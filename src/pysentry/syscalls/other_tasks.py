@@ -32,7 +32,7 @@ _ULONG = Struct("=Q")
 _EPOLL_SLOT = Struct("=IiI")  # struct kcmp_epoll_slot
 
 
-def _inspected(task: Task, pid: int) -> CTask:
+def inspected(task: Task, pid: int) -> CTask:
     """Another task, by PTRACE_MODE_READ_REALCREDS. ESRCH, EPERM."""
     other = find_by_pid(pid)
     if other is None:
@@ -48,8 +48,8 @@ def kcmp(task: Task, pid1: int, pid2: int, type: int, idx1: int, idx2: int) -> i
     one, other = find_by_pid(pid1), find_by_pid(pid2)
     if one is None or other is None:
         raise ESRCH("pid")
-    _inspected(task, pid1)
-    _inspected(task, pid2)
+    inspected(task, pid1)
+    inspected(task, pid2)
     if type == _KCMP_FILE:
         return _order(_slot(one, idx1), _slot(other, idx2))
     if type == _KCMP_FILES:
@@ -107,7 +107,7 @@ def _transfer(
     mine, theirs = (_vectors(task, *vectors) for vectors in (local, remote))
     if not mine or not theirs:
         return 0
-    memory = UserMemory(_inspected(task, pid))
+    memory = UserMemory(inspected(task, pid))
     from_memory, to_memory = (task.memory, memory) if is_write else (memory, task.memory)
     done = 0
     for (source, length), target in _pieces(*((mine, theirs) if is_write else (theirs, mine))):
@@ -196,7 +196,7 @@ def process_mrelease(task: Task, pidfd: int, flags: int) -> int:
 @syscall
 def get_robust_list(task: Task, pid: int, head_ptr: UserAddr, len_ptr: UserAddr) -> int:
     """Another task's: an address in its memory, which the host keeps."""
-    other = _inspected(task, pid)
+    other = inspected(task, pid)
     answer = bytearray(2 * _ULONG.size)
     start = host.address_of(answer)
     check(lib.host_syscall(_NR_GET_ROBUST_LIST, other.tid, start, start + _ULONG.size, 0, 0, 0))

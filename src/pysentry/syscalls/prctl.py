@@ -7,9 +7,11 @@ everything else, EINVAL.
 
 from __future__ import annotations
 
+from struct import Struct
+
 from pysentry.abi.capability import CAP_SYS_ADMIN
 from pysentry.abi.errno import EACCES, EFAULT, EINVAL, EPERM
-from pysentry.kernel import credentials
+from pysentry.kernel import birth, credentials
 from pysentry.kernel import exec as kernel_exec
 from pysentry.kernel.proc_status import filter_count
 from pysentry.kernel.strict_mode import enter_strict_mode
@@ -30,9 +32,11 @@ _PR_SET_PDEATHSIG = 1
 _INT_MAX = (1 << 31) - 1
 _PR_SET_PTRACER_ANY = (1 << 64) - 1
 _COMM_BYTES = 16
-_SOCK_FPROG_BYTES = 16
+_SOCK_FPROG = Struct("=H14x")
+_INSTRUCTIONS_MAX = 4096  # BPF_MAXINSNS
 _PR_SET_SECCOMP = 22
-_SECCOMP_SET_MODE_STRICT = 0
+_SECCOMP_SET_MODE_STRICT, _SECCOMP_SET_MODE_FILTER, _SECCOMP_GET_ACTION_AVAIL = range(3)
+_FILTER_FLAGS = 0x17  # TSYNC, LOG, SPEC_ALLOW, TSYNC_ESRCH
 _SECCOMP_MODE_STRICT, _SECCOMP_MODE_FILTER = 1, 2
 _AMBIENT_IS_SET, _AMBIENT_RAISE, _AMBIENT_LOWER, _AMBIENT_CLEAR_ALL = 1, 2, 3, 4
 
@@ -43,10 +47,27 @@ _NATIVE = frozenset((1, 2, 25, 26, 29, 30, 36, 37, 40, 41, 42, 52, 53, 65, 66, 0
 
 @syscall
 async def seccomp(task: Task, op: int, flags: int, uargs: UserAddr) -> int:
-    """What the host may not do in the program itself. Listeners answer EINVAL."""
+    """Strict mode is the sentry's; the host installs filters and tells of actions. Listeners answer EINVAL."""
+    if op == _SECCOMP_SET_MODE_FILTER:
+        if flags & ~_FILTER_FLAGS:
+            raise EINVAL("flags")
+        return _check_filter(task, uargs)
+    if op == _SECCOMP_GET_ACTION_AVAIL:
+        return CONTINUE
     if op != _SECCOMP_SET_MODE_STRICT or flags or uargs:
         raise EINVAL("seccomp")
     return await enter_strict_mode(task)
+
+
+def _check_filter(task: Task, fprog: UserAddr) -> int:
+    """Who may add one: the host knows neither capabilities nor no_new_privs. It restricts, whatever the memory has
+    when the host reads it. The stub's, before a newborn's program starts, is its container's."""
+    (count,) = _SOCK_FPROG.unpack(task.memory.read(fprog, _SOCK_FPROG.size))
+    if not 0 < count <= _INSTRUCTIONS_MAX:
+        raise EINVAL("length")
+    if not (task.cred.no_new_privs or task.has_cap(CAP_SYS_ADMIN) or birth.is_under_way(task)):
+        raise EACCES("no_new_privs")
+    return CONTINUE
 
 
 @syscall
@@ -177,10 +198,7 @@ def _set_seccomp(task: Task, args: Args) -> int:
     """A filter more on itself, as seccomp(2): the host runs it, since filters only restrict."""
     if args[0] != _SECCOMP_MODE_FILTER:
         raise EINVAL("PR_SET_SECCOMP")
-    task.memory.read(args[1], _SOCK_FPROG_BYTES)  # EFAULT comes first
-    if not task.cred.no_new_privs and not task.has_cap(CAP_SYS_ADMIN):
-        raise EACCES("no_new_privs")
-    return CONTINUE
+    return _check_filter(task, args[1])
 
 
 # ---- constants ----

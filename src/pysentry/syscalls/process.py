@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from pysentry.abi.errno import EAGAIN, ECHILD, EINVAL, EPERM
+from pysentry.abi.errno import EAGAIN, ECHILD, EINVAL, EPERM, ESRCH
 from pysentry.abi.syscall_nr import NR_CLONE, NR_UNSHARE, NR_WAITID
 from pysentry.kernel import sem
 from pysentry.kernel.description import description_of
@@ -29,7 +29,7 @@ CLONE_VM, CLONE_FS, CLONE_FILES, CLONE_SIGHAND = 0x100, 0x200, 0x400, 0x800
 CLONE_THREAD, CLONE_SYSVSEM = 0x10000, 0x40000
 CLONE_PIDFD, CLONE_PTRACE, CLONE_PARENT = 0x1000, 0x2000, 0x8000
 CLONE_PARENT_SETTID, CLONE_DETACHED, CLONE_UNTRACED = 0x100000, 0x400000, 0x800000
-CLONE_NEWNS = 0x00020000
+CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
 # NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET; unshare(2) also has NEWTIME
 _NEW_NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 _CLONE_NEWTIME = 0x80
@@ -168,8 +168,17 @@ def setns(task: Task, fd: int, nstype: int) -> int:
     c = task.fd_table.get(fd)
     described = description_of(c)
     if isinstance(described, NamespaceDescription):
-        if nstype and nstype != described.clone_flag():
+        kinds = described.clone_flag()
+        if nstype not in (0, kinds):
             raise EINVAL("another kind of namespace")
-    elif c.kind != lib.DESC_PIDFD or not nstype or nstype & ~(_NEW_NAMESPACES | _CLONE_NEWTIME):
-        raise EINVAL("not a namespace")
+    else:
+        kinds = nstype
+        if c.kind != lib.DESC_PIDFD or not kinds or kinds & ~(_NEW_NAMESPACES | _CLONE_NEWTIME):
+            raise EINVAL("not a namespace")
+        group = pidfd_of(task, fd).group
+        if group is None:
+            raise ESRCH("it has ended")
+        other_tasks.inspected(task, group.pid)
+    if kinds & CLONE_NEWUSER:
+        raise EINVAL("the only user namespace: one's own")
     raise EPERM("nobody enters a namespace by a descriptor")
