@@ -170,12 +170,7 @@ static bool is_valid_time(const struct timespec *ts)
 
 static int64_t time_in_ns(const struct timespec *ts, int64_t now)
 {
-    int64_t ns;
-    if (ts->tv_nsec == UTIME_NOW)
-        return now;
-    if (__builtin_mul_overflow(ts->tv_sec, NSEC_PER_SEC, &ns) || __builtin_add_overflow(ns, ts->tv_nsec, &ns))
-        return ts->tv_sec < 0 ? INT64_MIN : INT64_MAX;
-    return ns;
+    return ts->tv_nsec == UTIME_NOW ? now : ns_of(ts->tv_sec, ts->tv_nsec);
 }
 
 static int64_t change_times(struct task *t, struct dentry *d, const struct timespec times[2], bool are_both_now)

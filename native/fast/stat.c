@@ -20,11 +20,6 @@
 
 /* ---- attributes ---------------------------------------------------------------------------------*/
 
-static int64_t ns_of(struct timespec ts)
-{
-    return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
-}
-
 void live_attributes(struct inode *i, int host_fd)
 {
     struct stat st;
@@ -32,10 +27,11 @@ void live_attributes(struct inode *i, int host_fd)
         return;
     i->size = st.st_size;
     i->blocks = st.st_blocks;
-    i->atime_ns = ns_of(st.st_atim);
-    i->mtime_ns = ns_of(st.st_mtim);
-    if (ns_of(st.st_ctim) > i->ctime_ns)
-        i->ctime_ns = ns_of(st.st_ctim);
+    i->atime_ns = ns_of(st.st_atim.tv_sec, st.st_atim.tv_nsec);
+    i->mtime_ns = ns_of(st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+    int64_t ctime_ns = ns_of(st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
+    if (ctime_ns > i->ctime_ns)
+        i->ctime_ns = ctime_ns;
 }
 
 /* Brings an inode up to date before it is shown: 0 or SENTRY_PUNT. d: NULL if only a description leads to it. */

@@ -43,10 +43,10 @@ static void fill_inode(struct inode *i, const struct gofer_attr *a)
     i->size = (int64_t)a->size;
     i->blocks = (int64_t)a->blocks;
     i->blksize = a->blksize;
-    i->atime_ns = a->atime_sec * NSEC_PER_SEC + a->atime_nsec;
-    i->mtime_ns = a->mtime_sec * NSEC_PER_SEC + a->mtime_nsec;
-    i->ctime_ns = a->ctime_sec * NSEC_PER_SEC + a->ctime_nsec;
-    i->btime_ns = a->flags & GOFER_ATTR_BTIME ? a->btime_sec * NSEC_PER_SEC + a->btime_nsec : 0;
+    i->atime_ns = ns_of(a->atime_sec, a->atime_nsec);
+    i->mtime_ns = ns_of(a->mtime_sec, a->mtime_nsec);
+    i->ctime_ns = ns_of(a->ctime_sec, a->ctime_nsec);
+    i->btime_ns = a->flags & GOFER_ATTR_BTIME ? ns_of(a->btime_sec, a->btime_nsec) : 0;
     i->checked_ns = asked_ns;
     if (S_ISDIR(i->mode) && i->sb->lease_ns)
         lease_note_directory(i, asked_ns);

@@ -15,6 +15,16 @@
 
 #define NSEC_PER_SEC 1000000000LL
 
+/* A file's time in the 64 bits that an inode has for it: Linux has as many for the seconds alone, and the host, or a
+ * gofer that lies, may have any. What is out of range is its end (the years 1677 and 2262). */
+static inline int64_t ns_of(int64_t seconds, int64_t nanoseconds)
+{
+    int64_t ns;
+    if (__builtin_mul_overflow(seconds, NSEC_PER_SEC, &ns) || __builtin_add_overflow(ns, nanoseconds, &ns))
+        return seconds < 0 ? INT64_MIN : INT64_MAX;
+    return ns;
+}
+
 /* Capabilities that the vfs asks about (bit numbers, linux/capability.h). */
 #define CAP_BIT_CHOWN           0
 #define CAP_BIT_DAC_OVERRIDE    1

@@ -5,6 +5,7 @@
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
+#include <utime.h>
 
 TEST(stat_of_a_regular_file)
 {
@@ -260,4 +261,32 @@ TEST(ustat_by_device_number)
     CHECK_ERRNO(syscall(SYS_ustat, (unsigned)status.st_dev, NULL), EFAULT);
     CHECK_ERRNO(syscall(SYS_ustat, 0x0ffffff0, about), EINVAL);
     CHECK_ERRNO(syscall(SYS_ustat, 0, NULL), EINVAL);
+}
+
+/* What the file system cannot keep is the end of what it can: which that is, differs. */
+TEST(times_beyond_all_range)
+{
+    const time_t year_2262 = INT64_MAX / 1000000000;
+    struct stat st;
+    struct utimbuf old_form = {.actime = INT64_MIN, .modtime = INT64_MAX};
+    struct timespec ends[2] = {{.tv_sec = INT64_MAX, .tv_nsec = 999999999}, {.tv_sec = INT64_MIN}};
+    scratch();
+    int fd = open("file", O_RDWR | O_CREAT, 0644);
+    REQUIRE(fd >= 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(utimensat(AT_FDCWD, "file", ends, 0));
+        CHECK_OK(fstat(fd, &st));
+        CHECK(st.st_atime >= year_2262);
+        CHECK(st.st_mtime < 0);
+        CHECK_OK(syscall(SYS_utime, "file", &old_form));
+        CHECK_OK(stat("file", &st));
+        CHECK(st.st_atime < 0);
+        CHECK(st.st_mtime >= year_2262);
+        CHECK_EQ(write(fd, "x", 1), 1); /* its attributes are asked for anew */
+        CHECK_OK(futimens(fd, ends));
+        CHECK_OK(utimensat(AT_FDCWD, "file", NULL, 0));
+        CHECK_OK(fstat(fd, &st));
+        CHECK(st.st_atime > 0 && st.st_atime < year_2262);
+        CHECK_EQ(st.st_mtime, st.st_atime);
+    }
 }

@@ -34,6 +34,7 @@ from pysentry.vfs.permissions import (
     mode_after_chmod,
     mode_after_chown,
 )
+from pysentry.vfs.times import in_range
 from pysentry.vfs.walk import resolve
 
 TYPE_CHECKING = False
@@ -234,7 +235,7 @@ def _time(seconds: int, nanos: int) -> int:
         return _NOW if nanos == UTIME_NOW else _OMIT
     if not 0 <= nanos < _NS:
         return _INVALID
-    return max(-(1 << 63), min((1 << 63) - 1, seconds * _NS + nanos))
+    return in_range(seconds * _NS + nanos)
 
 
 _NOW, _OMIT, _INVALID = -(1 << 64), -(1 << 65), -(1 << 66)

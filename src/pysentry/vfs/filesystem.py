@@ -29,6 +29,7 @@ from pysentry.abi.stat import (
 )
 from pysentry.platform.native import ffi, lib
 from pysentry.vfs.dentry import children, dentry_name, find, is_positive
+from pysentry.vfs.times import in_range
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -279,8 +280,7 @@ def take_live_attributes(inode: CInode, host_fd: int) -> os.stat_result:
     status = os.fstat(host_fd)
     inode.size = status.st_size
     inode.blocks = status.st_blocks
-    inode.atime_ns = status.st_atime_ns
-    inode.mtime_ns = status.st_mtime_ns
-    if status.st_ctime_ns > inode.ctime_ns:
-        inode.ctime_ns = status.st_ctime_ns
+    inode.atime_ns = in_range(status.st_atime_ns)
+    inode.mtime_ns = in_range(status.st_mtime_ns)
+    inode.ctime_ns = max(inode.ctime_ns, in_range(status.st_ctime_ns))
     return status
