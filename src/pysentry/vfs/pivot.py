@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 
 def pivot_root(task: Task, new_root: bytes, put_old: bytes) -> None:
-    """Whoever works in the old root, or has it as its root, is in the new one afterwards. The caller has checked CAP_SYS_ADMIN."""
+    """Whoever works in the old root, or has it as its root, is in the new one afterwards. The caller has
+    checked CAP_SYS_ADMIN."""
     new = _directory(task, new_root)
     with Hold(new):
         old = _directory(task, put_old)

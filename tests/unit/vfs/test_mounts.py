@@ -63,7 +63,8 @@ def test_devices_and_mount_points_that_the_root_lacks(rootfs: Path) -> None:
         assert k.stat("/dev/shm").mode & 0o7777 == 0o1777
         k.write_file("/dev/shm/x", b"shared")
         k.write_file("/run/deep/place/x", b"1")
-        table = [(row.mountpoint_below(k._c.fs.root), row.file_system.type_name, row.source) for row in mount_table(k._c.fs.root)]
+        root = k._c.fs.root
+        table = [(row.mountpoint_below(root), row.file_system.type_name, row.source) for row in mount_table(root)]
         assert table == [
             (b"/", "overlay", "overlay"),
             (b"/dev", "devtmpfs", "dev"),
