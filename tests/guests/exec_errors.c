@@ -1,8 +1,7 @@
-/* exec_errors: programs that ask for what is no interpreter, and who may not have another process. */
+/* exec_errors: programs that ask for what is no interpreter; directories and descriptors of execveat. */
 #include "guest.h"
 
 #include <elf.h>
-#include <sys/resource.h>
 
 extern char **environ;
 
@@ -50,25 +49,6 @@ TEST(interpreters_of_programs)
     CHECK_ERRNO(execve("program", argv, environ), EACCES);
     write_program("program", "plain/x");
     CHECK_ERRNO(execve("program", argv, environ), ENOTDIR);
-}
-
-TEST(eagain_of_too_many_processes)
-{
-    enum { SOMEBODY = 4322 }; /* nobody else's */
-    if (geteuid() != 0)
-        SKIP("a second identity is needed");
-    pid_t pid = fork_child();
-    if (pid == 0) {
-        struct rlimit none = {0, 0};
-        char *argv[] = {"true", NULL};
-        REQUIRE_OK(setrlimit(RLIMIT_NPROC, &none));
-        REQUIRE_OK(setresuid(SOMEBODY, SOMEBODY, SOMEBODY)); /* allowed, so that nobody stays root who did not check */
-        CHECK_ERRNO(execve("/bin/true", argv, environ), EAGAIN);
-        CHECK_ERRNO(syscall(SYS_execveat, AT_FDCWD, "/bin/true", argv, environ, 0), EAGAIN);
-        CHECK_ERRNO(fork(), EAGAIN);
-        guest_finish();
-    }
-    CHECK_CHILD(pid);
 }
 
 TEST(directories_and_descriptors_of_execveat)

@@ -88,6 +88,7 @@ TEST(owners)
     CHECK_EQ(fcntl(ends[0], F_GETOWN), 0);
     CHECK_OK(fcntl(ends[0], F_SETOWN, getpid()));
     CHECK_EQ(fcntl(ends[0], F_GETOWN), getpid());
+    CHECK_EQ(syscall(SYS_fcntl, ends[0], F_GETOWN), getpid()); /* the C library asks by F_GETOWN_EX */
     CHECK_EQ(fcntl(dup(ends[0]), F_GETOWN), getpid()); /* the description's */
     CHECK_EQ(fcntl(ends[1], F_GETOWN), 0);
     CHECK_ERRNO(fcntl(ends[0], F_SETOWN, INT32_MIN), EINVAL);

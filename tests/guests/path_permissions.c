@@ -162,6 +162,26 @@ TEST(eperm_of_sticky_directories)
     CHECK_CHILD(pid);
 }
 
+TEST(what_is_not_made)
+{
+    scratch();
+    CHECK_ERRNO(syscall(SYS_mknod, "new", 0150000, 0), EINVAL); /* of no type */
+    CHECK_ERRNO(syscall(SYS_mknodat, AT_FDCWD, "new", 0150000, 0), EINVAL);
+    CHECK_ERRNO(syscall(SYS_mknod, "new", S_IFDIR | 0700, 0), EPERM);
+    CHECK_ERRNO(syscall(SYS_mknodat, AT_FDCWD, "new", S_IFDIR | 0700, 0), EPERM);
+    CHECK_OK(syscall(SYS_mknod, "new", 0600, 0)); /* no type is a file */
+    if (geteuid() != 0 || chdir("/dev/pts") == -1)
+        return; /* a file system that makes its names itself; to others, its directory may not be written */
+    CHECK_ERRNO(syscall(SYS_mkdir, "new", 0700), EPERM);
+    CHECK_ERRNO(syscall(SYS_mkdirat, AT_FDCWD, "new", 0700), EPERM);
+    CHECK_ERRNO(syscall(SYS_symlink, "x", "new"), EPERM);
+    CHECK_ERRNO(syscall(SYS_symlinkat, "x", AT_FDCWD, "new"), EPERM);
+    CHECK_ERRNO(syscall(SYS_mknod, "new", S_IFIFO | 0600, 0), EPERM);
+    CHECK_ERRNO(syscall(SYS_creat, "new", 0600), EACCES);
+    CHECK_ERRNO(syscall(SYS_unlink, "ptmx"), EPERM);
+    CHECK_ERRNO(syscall(SYS_rename, "ptmx", "new"), EPERM);
+}
+
 TEST(erofs_of_read_only_file_systems)
 {
     NAMESPACE();

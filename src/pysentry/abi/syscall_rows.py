@@ -65,7 +65,7 @@ ROWS: tuple[tuple[int, str, str, str, str, str], ...] = (
     (56, 'clone', 'process', 'host, else python', 'partial', 'CLONE_NEW* answers EPERM; CLONE_PARENT EINVAL for a process whose parent has ended.'),
     (57, 'fork', 'process', 'host', 'full', ''),
     (58, 'vfork', 'process', 'host', 'full', ''),
-    (59, 'execve', 'exec', 'control', 'full', 'x86-64 ELF and #! scripts.'),
+    (59, 'execve', 'exec', 'control', 'full', 'x86-64 ELF and #! scripts; RLIMIT_NPROC is not asked again after a change of user (EAGAIN).'),
     (60, 'exit', 'process', 'host', 'full', ''),
     (61, 'wait4', 'process', 'host', 'full', ''),
     (62, 'kill', 'signal', 'control', 'full', ''),

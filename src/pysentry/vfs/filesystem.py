@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from time import time_ns
 
-from pysentry.abi.errno import EINVAL, ENODATA, ENXIO, EOPNOTSUPP, EPERM, EROFS, EXDEV, LinuxError
+from pysentry.abi.errno import EACCES, EINVAL, ENODATA, ENXIO, EOPNOTSUPP, EPERM, LinuxError
 from pysentry.abi.stat import (
     S_IFMT,
     ST_NOATIME,
@@ -85,11 +85,12 @@ class FileSystem:
         Asked only for inodes with INODE_PYTHON."""
         return None
 
-    # ---- making, taking away: `directory` has no such entry; mode includes the type ----
+    # ---- making, taking away: `directory` has no such entry; mode includes the type. Linux' answers where a file
+    # system does not know how ----
 
     def create(self, directory: CDentry, name: bytes, mode: int, uid: int, gid: int) -> CDentry:
         """A new empty regular file."""
-        raise EROFS(self.type_name)
+        raise EACCES(self.type_name)
 
     def create_and_open(
         self, task: Task, directory: CDentry, name: bytes, mode: int, uid: int, gid: int, flags: int
@@ -100,19 +101,19 @@ class FileSystem:
 
     def mkdir(self, directory: CDentry, name: bytes, mode: int, uid: int, gid: int) -> CDentry:
         """A new directory."""
-        raise EROFS(self.type_name)
+        raise EPERM(self.type_name)
 
     def mknod(self, directory: CDentry, name: bytes, mode: int, uid: int, gid: int, rdev: int) -> CDentry:
         """A FIFO, a socket's name, or a device node."""
-        raise EROFS(self.type_name)
+        raise EPERM(self.type_name)
 
     def symlink(self, directory: CDentry, name: bytes, target: bytes, uid: int, gid: int) -> CDentry:
         """A new symbolic link."""
-        raise EROFS(self.type_name)
+        raise EPERM(self.type_name)
 
     def link(self, source: CDentry, directory: CDentry, name: bytes) -> CDentry:
         """Another name for a file of this file system."""
-        raise EROFS(self.type_name)
+        raise EPERM(self.type_name)
 
     def tmpfile(self, directory: CDentry, mode: int, uid: int, gid: int) -> CDentry:
         """A regular file without a name; the dentry comes with one reference."""
@@ -120,15 +121,15 @@ class FileSystem:
 
     def unlink(self, victim: CDentry) -> None:
         """Takes a name of a non-directory away."""
-        raise EROFS(self.type_name)
+        raise EPERM(self.type_name)
 
     def rmdir(self, victim: CDentry) -> None:
         """Removes a directory. ENOTEMPTY."""
-        raise EROFS(self.type_name)
+        raise EPERM(self.type_name)
 
     def rename(self, source: CDentry, directory: CDentry, name: bytes, target: CDentry | None) -> None:
         """Moves a name; `target` is what is there and gives way (ENOTEMPTY if it is a directory that cannot)."""
-        raise EXDEV(self.type_name)
+        raise EPERM(self.type_name)
 
     def exchange(self, one: CDentry, other: CDentry) -> None:
         """RENAME_EXCHANGE: two names change places."""
