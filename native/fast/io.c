@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -320,19 +321,39 @@ static int64_t write_file(struct transfer *x)
     return done ? (int64_t)done : error;
 }
 
+/* A socket that keeps boundaries: one write is one message, of which all is sent or none. Asked in rare cases only. */
+static bool is_message_socket(const struct description *d)
+{
+    int type = SOCK_STREAM;
+    socklen_t size = sizeof type;
+    return d->kind == DESC_SOCKET && !getsockopt(d->host_fd, SOL_SOCKET, SO_TYPE, &type, &size) && type != SOCK_STREAM;
+}
+
+/* What the kernel copies at once: of a piece in which the program's memory has a hole nothing is written. */
+static uint64_t without_hole(const struct description *d, uint64_t have)
+{
+    if (d->kind == DESC_SOCKET)
+        return is_message_socket(d) ? 0 : have - have % 32768;
+    return d->kind == DESC_PIPE ? have - have % 4096 : have;
+}
+
 /* A blocking write to a pipe or socket ends only when everything is written: progress is kept over waits. */
 static int64_t write_stream(struct transfer *x)
 {
     int64_t *done = &x->trap->progress;
+    if ((!x->total || x->total > IO_BOUNCE_SIZE) && is_message_socket(x->desc))
+        return SENTRY_PUNT; /* an empty message is sent, too, and a large one in one piece */
     while ((uint64_t)*done < x->total) {
         uint64_t want = x->total - (uint64_t)*done < IO_BOUNCE_SIZE ? x->total - (uint64_t)*done : IO_BOUNCE_SIZE;
         uint64_t have = move_user(x, (uint64_t)*done, want, false);
+        if (have < want)
+            have = without_hole(x->desc, have);
         if (!have)
             return *done ? *done : -EFAULT;
         int64_t put = host_write(x->desc, io_bounce, have, NO_OFFSET);
         if (put == -EAGAIN)
             return wait_or_again(x, POLLOUT);
-        if (put == -EPIPE)
+        if (put == -EPIPE && !is_message_socket(x->desc))
             task_kill(x->task, SIGPIPE);
         if (put < 0)
             return *done ? *done : put;
@@ -393,7 +414,7 @@ static int64_t vector(struct task *t, struct trap *tr, bool is_write, bool has_o
         error = take_vectors(&x, tr->args[1], tr->args[2]);
     if (error)
         return tr->progress ? tr->progress : error;
-    if (!x.total && (x.desc->kind == DESC_FILE || !x.iov_count))
+    if (!x.total && (x.desc->kind == DESC_FILE || !x.iov_count || is_write))
         return 0;
     return is_write ? do_write(&x) : do_read(&x);
 }

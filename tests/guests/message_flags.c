@@ -1,7 +1,9 @@
-/* message_flags: what each MSG_ flag does, in every call that sends or receives: a table of the calls, a loop over it. */
+/* message_flags: what each MSG_ flag does, in every call that sends or receives: a table of the calls, a loop over it; and
+ * what is sent of a buffer that has a hole, or nothing in it. */
 #include "message.h"
 
 #include <linux/errqueue.h>
+#include <sys/uio.h>
 
 TEST(sending_ignores_flags_that_mean_nothing_to_it)
 {
@@ -407,4 +409,88 @@ TEST(close_on_exec_of_descriptors_that_arrive)
             if (flags)
                 break;
         }
+}
+
+static long by_write(int fd, void *data, size_t size, int flags)
+{
+    (void)flags;
+    long count = write(fd, data, size);
+    return count < 0 ? -errno : count;
+}
+
+static long by_writev(int fd, void *data, size_t size, int flags)
+{
+    (void)flags;
+    struct iovec vectors[2] = {{data, 3}, {(char *)data + 3, size - 3}};
+    long count = writev(fd, vectors, size ? 2 : 0);
+    return count < 0 ? -errno : count;
+}
+
+static const struct sender writers[] = {
+    {"sendto", by_sendto}, {"sendmsg", by_sendmsg}, {"sendmmsg", by_sendmmsg}, {"write", by_write}, {"writev", by_writev},
+};
+
+TEST(of_a_buffer_with_a_hole_nothing_is_sent)
+{
+    char *three = guarded(3), byte;
+    for (int kind = 0; kind < KINDS; kind++) {
+        int pair[2];
+        make_pair(kind, pair);
+        for EACH (i, writers) {
+            expect(writers[i].name, kind, 0, writers[i].send(pair[0], three, 10, 0), -EFAULT);
+            CHECK_ERRNO(recv(pair[1], &byte, 1, MSG_DONTWAIT), EAGAIN);
+        }
+        close_pair(pair);
+    }
+    int ends[2];
+    REQUIRE_OK(pipe2(ends, O_NONBLOCK));
+    expect("write to a pipe", STREAM, 0, by_write(ends[1], three, 10, 0), -EFAULT);
+    expect("writev to a pipe", STREAM, 0, by_writev(ends[1], three, 10, 0), -EFAULT);
+    CHECK_ERRNO(read(ends[0], &byte, 1), EAGAIN);
+}
+
+TEST(empty_messages)
+{
+    static const int kinds[] = {DATAGRAM, UDP};
+    for EACH (k, kinds) {
+        int pair[2];
+        char byte;
+        make_pair(kinds[k], pair);
+        for EACH (i, writers) {
+            expect(writers[i].name, kinds[k], 0, writers[i].send(pair[0], bad_address, 0, 0), 0);
+            long expected = writers[i].send == by_writev ? -1 : 0; /* which sends nothing then */
+            expect(writers[i].name, kinds[k], 0, recv(pair[1], &byte, 1, MSG_DONTWAIT), expected);
+        }
+        close_pair(pair);
+    }
+}
+
+TEST(of_packets_a_broken_pipe_is_no_signal)
+{
+    handle_signal(SIGPIPE, on_sigpipe, 0);
+    for EACH (i, writers) {
+        int pair[2];
+        make_pair(PACKETS, pair);
+        close(pair[1]);
+        expect(writers[i].name, PACKETS, 0, writers[i].send(pair[0], "12345", 5, 0), -EPIPE);
+        CHECK_EQ(broken_pipes, 0);
+        close(pair[0]);
+    }
+}
+
+TEST(lengths_without_end)
+{
+    static char room[16];
+    static const size_t lengths[] = {0x7ffff000, 0x7fffffff, 0x80000000, SIZE_MAX / 2, SIZE_MAX}; /* as far as 0x7ffff000 counts */
+    for (int kind = 0; kind < KINDS; kind++) {
+        int pair[2];
+        make_pair(kind, pair);
+        for EACH (i, lengths) {
+            CHECK_EQ(send(pair[0], "abc", 3, 0), 3);
+            CHECK_EQ(recv(pair[1], room, lengths[i], 0), 3);
+            if (kind != STREAM && kind != TCP)
+                CHECK_ERRNO(send(pair[0], room, lengths[i], 0), EMSGSIZE);
+        }
+        close_pair(pair);
+    }
 }

@@ -157,6 +157,7 @@ TEST(what_is_no_pipe_or_the_same_one)
     CHECK_ERRNO(splice(first[0], &(off_t){0}, file, NULL, 1, 0), ESPIPE);
     CHECK_ERRNO(splice(file, NULL, first[1], &(off_t){0}, 1, 0), ESPIPE);
     CHECK_ERRNO(splice(file, &(off_t){-1}, first[1], NULL, 1, 0), EINVAL);
+    CHECK_ERRNO(splice(file, &(off_t){0}, first[1], NULL, SIZE_MAX, 0), EINVAL);
     CHECK_ERRNO(sendfile(file, first[0], &(off_t){0}, 1), ESPIPE);
     CHECK_ERRNO(sendfile(first[1], file, &(off_t){-1}, 1), EINVAL);
     CHECK_ERRNO(sendfile(append, file, &(off_t){0}, 1), EINVAL);

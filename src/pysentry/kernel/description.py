@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 
-from pysentry.abi.errno import EAGAIN, EBADF, EINVAL, EISDIR, ENOMEM, ENOTTY, LinuxError, from_oserror
+from pysentry.abi.errno import EAGAIN, EBADF, EFAULT, EINVAL, EISDIR, ENOMEM, ENOTTY, LinuxError, from_oserror
 from pysentry.kernel import given, host
 from pysentry.kernel.wait import Interrupted, wait_ready
 from pysentry.platform.native import ffi, lib
@@ -74,6 +74,7 @@ class Description:
     __slots__ = ("c",)
     keeps_state: ClassVar[bool] = False
     fills_reads: ClassVar[bool] = False  # a read goes on until the buffer is full or the file ends
+    write_piece: ClassVar[int] = 1  # bytes of which all or none are written where the program's memory has a hole
     writes_all: ClassVar[bool] = False  # a blocking write returns when all is written: pipe(7)
     signals_epipe: ClassVar[bool] = False
     is_file_like: ClassVar[bool] = False  # without a host descriptor, but read and written as files are: splice(2)
@@ -150,12 +151,18 @@ class Description:
         done = 0
         try:
             done = self.write_now(task, iovs, size, offset, 0)
+            if done == size or not self.writes_all or rwf & RWF_NOWAIT or self.is_nonblocking:
+                return done
+            done = self.write_now(task, iovs, size, offset, done)  # waits only for what said EAGAIN: a hole does not
+            if done == size:
+                return done
         except EAGAIN:
             if rwf & RWF_NOWAIT or self.is_nonblocking:
                 raise
-        else:
-            if done == size or not self.writes_all or rwf & RWF_NOWAIT or self.is_nonblocking:
-                return done
+        except LinuxError:
+            if not done:
+                raise
+            return done
         lib.desc_ref(self.c)
         try:
             deadline_ns = self.write_deadline_ns()
@@ -181,7 +188,12 @@ class Description:
         start = done
         while True:
             try:
-                data = task.memory.gather(skip(iovs, done), min(size - done, CHUNK))
+                wanted = min(size - done, CHUNK)
+                data = task.memory.gather(skip(iovs, done), wanted)
+                if len(data) < wanted and self.write_piece > 1:
+                    data = data[: len(data) - len(data) % self.write_piece]
+                    if not data:
+                        raise EFAULT("a hole")
                 count = self.host_write(task, data, None if offset is None else offset + done)
             except OSError as error:
                 if error.errno == 32 and self.signals_epipe:

@@ -33,6 +33,7 @@ class Pipe(Description):
     """One end of a pipe."""
 
     __slots__ = ()
+    write_piece = 4096
     writes_all = True
     signals_epipe = True
 

@@ -29,6 +29,7 @@ from pysentry.abi.errno import (
     EPROTONOSUPPORT,
     ESOCKTNOSUPPORT,
     LinuxError,
+    host_errors,
 )
 from pysentry.kernel import host, sysctl
 from pysentry.kernel.description import (
@@ -114,6 +115,7 @@ class Socket(Description):
         """Bytes without message boundaries; EPIPE comes with SIGPIPE."""
         return self.type == SOCK_STREAM
 
+    write_piece = 32768  # a page fragment of TCP's, a buffer of AF_UNIX's
     writes_all = is_stream
     signals_epipe = is_stream
 
@@ -219,9 +221,12 @@ class Socket(Description):
         try:
             while True:
                 try:
-                    data = task.memory.gather(skip(iovs, done), min(size - done, CHUNK) if self.is_stream else size)
-                    if not self.is_stream and len(data) < size:
-                        raise EFAULT("message")
+                    wanted = min(size - done, CHUNK) if self.is_stream else size
+                    data = task.memory.gather(skip(iovs, done), wanted)
+                    if len(data) < wanted:
+                        data = data[: len(data) - len(data) % self.write_piece] if self.is_stream else b""
+                        if not data:
+                            raise EFAULT("a hole")
                     done += host.sendmsg(self.c.host_fd, data, to, extra, flags & _HOST_SEND_FLAGS)
                     extra = b""  # descriptors go with the first byte
                     if not self.is_stream or done >= size:
@@ -263,6 +268,17 @@ class Socket(Description):
                 return
         if not await wait_ready(task, ((self.c, POLLOUT),), deadline_ns):
             raise EAGAIN("send timeout")
+
+    def write_now(self, task: Task, iovs: Iovecs, size: int, offset: int | None, done: int) -> int:
+        if self.is_stream:
+            return super().write_now(task, iovs, size, offset, done)
+        if size > _LARGEST_MESSAGE:
+            raise EMSGSIZE("message")
+        data = task.memory.gather(iovs, size)
+        if len(data) < size:
+            raise EFAULT("message")  # all of it or none
+        with host_errors():
+            return self.host_write(task, data, offset)
 
     def write_deadline_ns(self) -> int | None:
         timeout_ns = self.timeout_ns(SO_SNDTIMEO)

@@ -43,7 +43,7 @@ def _writer(task: Task, fd: int) -> Description:
 
 def _seekable(task: Task, fd: int) -> None:
     """ESPIPE wins over how the descriptor was opened: FMODE_PREAD and FMODE_PWRITE come first in fs/read_write.c."""
-    if task.fd_table.get(fd).kind in (lib.DESC_PIPE, lib.DESC_SOCKET):
+    if task.fd_table.get(fd).kind in (lib.DESC_PIPE, lib.DESC_SOCKET, lib.DESC_EPOLL):
         raise ESPIPE("no position")
 
 
@@ -93,7 +93,10 @@ async def readv(task: Task, fd: int, iov: UserAddr, iovcnt: int) -> int:
 @syscall
 async def writev(task: Task, fd: int, iov: UserAddr, iovcnt: int) -> int:
     description = _writer(task, fd)
-    return await description.write(task, _vectors(task, iov, iovcnt))
+    vectors = _vectors(task, iov, iovcnt)
+    if not any(length for _, length in vectors):
+        return 0  # unlike write(2) of nothing, which is an empty datagram: do_iter_write()
+    return await description.write(task, vectors)
 
 
 @syscall
@@ -296,6 +299,8 @@ async def splice(
     if not length:
         return 0
     source, target = _reader(task, fd_in), _writer(task, fd_out)
+    if length >= 1 << 63 and (source.c.kind, target.c.kind) != (lib.DESC_PIPE, lib.DESC_PIPE):
+        raise EINVAL("length")  # rw_verify_area(), of files alone
     kinds = (source.c.kind, target.c.kind)
     for kind, offset in zip(kinds, (off_in, off_out), strict=True):
         if kind == lib.DESC_PIPE and offset:

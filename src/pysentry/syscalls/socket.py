@@ -174,11 +174,12 @@ def setsockopt(task: Task, fd: int, level: int, optname: int, optval: UserAddr, 
 
 @syscall
 async def sendto(task: Task, fd: int, buf: UserAddr, length: int, flags: int, addr: UserAddr, addrlen: int) -> int:
+    length = min(length, MAX_RW_COUNT)  # before it is looked where that ends: import_ubuf()
     if buf + length > _TASK_SIZE:
         raise EFAULT("beyond user memory")
     found = _socket(task, fd)
     address = _read_address(task, addr, addrlen) if addr else b""
-    return await found.send(task, [(buf, min(length, MAX_RW_COUNT))], flags, address, b"")
+    return await found.send(task, [(buf, length)], flags, address, b"")
 
 
 @syscall
@@ -217,9 +218,10 @@ async def _send_message(task: Task, found: Socket, msg: UserAddr, flags: int) ->
 async def recvfrom(
     task: Task, fd: int, buf: UserAddr, length: int, flags: int, addr: UserAddr, addrlen: UserAddr
 ) -> int:
+    length = min(length, MAX_RW_COUNT)
     if buf + length > _TASK_SIZE:
         raise EFAULT("beyond user memory")
-    got = await _socket(task, fd).receive(task, [(buf, min(length, MAX_RW_COUNT))], flags, 0)
+    got = await _socket(task, fd).receive(task, [(buf, length)], flags, 0)
     if addr:
         _write_address(task, got.address, addr, addrlen)
     return got.count
