@@ -32,6 +32,8 @@ int64_t fast_epoll_ctl(struct task *t, struct trap *tr)
     case EPOLL_CTL_ADD:
         return epoll_member_add(instance, target, fd, events, event.data.u64);
     case EPOLL_CTL_MOD:
+        if (events & EPOLLEXCLUSIVE)
+            return -EINVAL;
         return epoll_member_change(instance, target, fd, events, event.data.u64);
     case EPOLL_CTL_DEL:
         return epoll_member_drop(instance, target, fd);

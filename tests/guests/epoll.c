@@ -342,3 +342,20 @@ TEST(what_each_wait_refuses)
     CHECK_ERRNO(syscall(SYS_epoll_pwait2, epoll, event, 1, &negative, NULL, 8), EINVAL);
     CHECK_ERRNO(syscall(SYS_epoll_pwait2, epoll, event, 1, &large, NULL, 8), EINVAL);
 }
+
+TEST(exclusive_members)
+{
+    int epoll = epoll_create1(0), ends[2];
+    REQUIRE_OK(pipe(ends));
+    CHECK_ERRNO(set(epoll, ends[1], EPOLLOUT | EPOLLEXCLUSIVE, 1), EINVAL); /* not even looked for */
+    CHECK_ERRNO(add(epoll, ends[1], EPOLLONESHOT | EPOLLEXCLUSIVE, 1), EINVAL);
+    CHECK_ERRNO(add(epoll, epoll_create1(0), EPOLLIN | EPOLLEXCLUSIVE, 1), EINVAL);
+    CHECK_OK(add(epoll, ends[1], EPOLLOUT | EPOLLET | EPOLLEXCLUSIVE, 7));
+    struct epoll_event event;
+    CHECK_EQ(epoll_wait(epoll, &event, 1, -1), 1);
+    CHECK_EQ(event.data.u64, 7);
+    CHECK_ERRNO(set(epoll, ends[1], EPOLLOUT, 1), EINVAL); /* stays what it is */
+    char byte;
+    CHECK_ERRNO(pread(epoll, &byte, 1, 0), ESPIPE);
+    CHECK_ERRNO(read(epoll, &byte, 1), EINVAL);
+}

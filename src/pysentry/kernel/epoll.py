@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD = 1, 2, 3
 EVENT_SIZE = 12  # struct epoll_event is packed on x86-64
 _EPOLLWAKEUP = 1 << 29
+_EPOLLEXCLUSIVE = 1 << 28
 
 
 class Epoll(Description):
@@ -45,6 +46,8 @@ class Epoll(Description):
         if target == self.c:
             raise EINVAL("epoll in itself")
         events &= ~_EPOLLWAKEUP
+        if operation == EPOLL_CTL_MOD and events & _EPOLLEXCLUSIVE:
+            raise EINVAL("EPOLLEXCLUSIVE")  # whether there is such a member or not
         if operation == EPOLL_CTL_ADD:
             check(lib.epoll_member_add(self.c, target, fd, events, data))
         elif operation == EPOLL_CTL_MOD:

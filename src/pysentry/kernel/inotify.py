@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from struct import Struct
 
-from pysentry.abi.errno import EAGAIN, EEXIST, EINVAL, EMFILE, ENOSPC, host_errors
+from pysentry.abi.errno import EAGAIN, EEXIST, EFAULT, EINVAL, EMFILE, ENOSPC, host_errors
 from pysentry.kernel.description import KINDS, O_NONBLOCK, POLLIN, Description, new_description
 from pysentry.kernel.sysctl import INOTIFY_MAX_INSTANCES, INOTIFY_MAX_QUEUED, INOTIFY_MAX_WATCHES, values
 from pysentry.kernel.wait import wait_ready
@@ -136,11 +136,19 @@ class Inotify(Description):
             count += 1
         if not count:
             raise EINVAL("smaller than the next event")
-        data = b"".join(self.queue[:count])
+        taken = self.queue[:count]
+        try:
+            placed = task.memory.scatter(iovs, b"".join(taken))
+        except EFAULT:
+            placed = 0
+        if placed < total:  # those before the fault and the one in it are lost: inotify_read()
+            count = next(n for n in range(1, count + 1) if sum(map(len, taken[:n])) > placed)
         del self.queue[:count]
         if not self.queue:
             os.eventfd_read(self.c.host_fd)
-        return task.memory.scatter(iovs, data)
+        if placed < total:
+            raise EFAULT("events")
+        return total
 
     async def ioctl(self, task: Task, fd: int, request: int, argument: int) -> int:
         if request == _FIONREAD:
