@@ -47,6 +47,11 @@ def parse(value: bytes) -> FileCapabilities | None:
     return FileCapabilities(permitted & CAP_FULL_SET, inheritable & CAP_FULL_SET, bool(magic & _EFFECTIVE))
 
 
+def may_be_written(value: bytes) -> bool:
+    """validheader(): of a form that may be given to a file; revision 1 is only read."""
+    return (len(value), value[3:4]) in ((20, b"\x02"), (24, b"\x03"))
+
+
 def of_file(dentry: CDentry) -> FileCapabilities | None:
     """What an executable file gives."""
     try:

@@ -19,6 +19,7 @@ from pysentry.abi.stat import (
     is_directory,
     is_regular,
 )
+from pysentry.kernel import file_capabilities
 from pysentry.platform.native import ffi, lib
 from pysentry.syscalls.registry import syscall
 from pysentry.vfs import notify
@@ -130,6 +131,8 @@ def _content(task: Task, name: UserAddr, value: UserAddr, size: int, flags: int)
 
 
 def _set(task: Task, about: CDentry | None, name: bytes, value: bytes, flags: int) -> int:
+    if name == file_capabilities.NAME and value and not file_capabilities.may_be_written(value):
+        raise EINVAL("security.capability")  # before any permission: cap_convert_nscap()
     dentry = _check(task, about, name, MAY_WRITE)
     filesystem_of(dentry.sb).set_xattr(dentry, name, value, flags)
     notify.on_file(dentry, notify.IN_ATTRIB)
