@@ -1,6 +1,8 @@
 /* path_errors: what is wrong with a path itself, for every call that takes one: an errno a test, all calls in a loop. */
 #include "path_calls.h"
 
+#include <limits.h>
+
 TEST(every_call_succeeds)
 {
     scratch();
@@ -37,6 +39,20 @@ TEST(efault_of_paths)
         errno = 0;
         if (perform(call, AT_FDCWD, unended) != -1 || (errno != EFAULT && is_known(call)))
             GUEST_FAIL("%s of a path without an end: %s", call->name, strerrorname_np(errno));
+    }
+}
+
+TEST(paths_that_end_where_memory_ends)
+{
+    scratch();
+    populate();
+    char *shorter = guarded(9), *longest = guarded(PATH_MAX);
+    memcpy(shorter, "absent/x", 9);
+    memset(longest, '/', PATH_MAX);
+    memcpy(longest + PATH_MAX - 9, "absent/x", 9);
+    FOR_EACH_CALL (call) {
+        fails(call, AT_FDCWD, shorter, ENOENT);
+        fails(call, AT_FDCWD, longest, ENOENT);
     }
 }
 
