@@ -72,13 +72,13 @@ static const struct receiver {
 #define EACH(entry, table) (size_t entry = 0; entry < sizeof table / sizeof *table; entry++)
 
 /* One line for a call that answered otherwise. */
-static void expect(const char *call, int kind, int flags, long got, long expected)
+__attribute__((unused)) static void expect(const char *call, int kind, int flags, long got, long expected)
 {
     if (got != expected)
         GUEST_FAIL("%s, %s, flags 0x%x: expected %ld, got %ld", call, kind_names[kind], (unsigned)flags, expected, got);
 }
 
-static struct sockaddr_in bind_to_loopback(int fd)
+__attribute__((unused)) static struct sockaddr_in bind_to_loopback(int fd)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
