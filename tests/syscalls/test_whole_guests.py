@@ -8,8 +8,8 @@ from tests.harness.runner import Runner
 
 FILE_FAMILIES = (
     "attr", "dir", "exec", "exec_errors", "fcntl", "file_ranges", "getdents", "io", "ioctl", "locks", "memory", "open",
-    "open_errors", "open_flags", "openat2", "path_errors", "path_permissions", "splice", "stat", "stat_flags", "vectors",
-    "xattr",
+    "open_errors", "open_flags", "openat2", "path_errors", "path_permissions", "splice", "stat", "stat_flags",
+    "vectors", "xattr",
 )  # fmt: skip
 
 
