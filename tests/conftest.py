@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import uuid
 from collections.abc import Generator, Iterator
@@ -44,6 +45,9 @@ HOST_BEFORE = pytest.StashKey[frozenset[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:  # by nohup, or by a shell that put us into the background
+            signal.signal(number, lambda *_: None)  # we go on ignoring it; what we start begins with the default
     config.addinivalue_line("markers", "both_platforms: the test's raw containers run on seccomp and on ptrace")
     config.addinivalue_line("markers", "configs(*names): the configurations that the `runner` of a test goes through")
     # xdist's workers inherit it, and so does the pytest that a test of ours starts (test_sanitizers.py).
